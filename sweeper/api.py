@@ -1,0 +1,97 @@
+"""The seven calls behind the front door and the command line. Each imports what it needs when it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from sweeper.losses.family import Family
+    from sweeper.orchestration.events import Listener
+    from sweeper.orchestration.run import RunOutcome
+    from sweeper.results.results import Results
+    from sweeper.study.plan import Plan
+    from sweeper.study.schema import Study
+
+OUT = Path("runs")
+"""Where run folders are made unless told otherwise."""
+
+
+def load_study(
+    source: str | Path | Mapping[str, Any], *, overrides: Sequence[str] = (), data: str | Path | None = None
+) -> Study:
+    """Read, complete and check a study file.
+
+    Args:
+        source: Path of a YAML study file, or its contents as a mapping.
+        overrides: `dotted.key=value` strings, applied last.
+        data: Folder with `images/`, `masks/` and `classes.json`, used instead of the study's own data.
+
+    Raises: StudyError with every problem found.
+    """
+    from sweeper.data.folder import folder_from
+    from sweeper.study.load import load_study as load
+
+    return load(source, overrides=overrides, data=None if data is None else folder_from(Path(data)))
+
+
+def plan(study: Study, *, out: str | Path = OUT, listener: Listener | None = None) -> Plan:
+    """Prepare the data and check everything (levels, model, tracking address) without training."""
+    from sweeper.orchestration.run import check
+
+    return check(study, out=Path(out), listener=listener).plan
+
+
+def run(
+    study: Study, *, out: str | Path = OUT, address: str | None = None, listener: Listener | None = None
+) -> RunOutcome:
+    """Search, confirm, record and report; the same call continues a study that was stopped."""
+    from sweeper.orchestration.run import run as run_study
+
+    return run_study(study, out=Path(out), address=address, listener=listener)
+
+
+def load_results(source: str | Path, *, tracking_uri: str | None = None) -> Results:
+    """Read the results of a study.
+
+    Args:
+        source: A run folder, a results folder or `trials.parquet`; with `tracking_uri`, an MLflow experiment's name.
+        tracking_uri: MLflow server or store to read from instead of Parquet files.
+    """
+    if tracking_uri is not None:
+        from sweeper.results.from_mlflow import load as load_experiment
+
+        return load_experiment(tracking_uri, str(source))
+    from sweeper.results.parquet import load
+
+    path = Path(source)
+    return load(path / "results" if (path / "results").is_dir() else path)
+
+
+def build_report(results: Results, folder: str | Path, *, panels: str | Path | None = None) -> Path:
+    """Write the report (HTML, Markdown, figures, tables) into `folder`; return the path of the page."""
+    from sweeper.report.page import build_report as build
+
+    return build(results, Path(folder), panels=None if panels is None else Path(panels))
+
+
+def families() -> Mapping[str, Family]:
+    """Return the catalogue of loss families by name."""
+    from sweeper.losses.catalogue import FAMILIES
+
+    return FAMILIES
+
+
+def loss(name: str, **hyperparameters: Any) -> nn.Module:
+    """Return a loss as a module: `loss(logits, target)` with logits (B, C, H, W) and target (B, H, W) int64.
+
+    Args:
+        name: A family or one of its aliases, e.g. `tversky`; or `module:function` of one's own.
+        hyperparameters: Those of the family, and `ignore_index`.
+    """
+    from sweeper.losses.catalogue import loss as make
+
+    return make(name, **hyperparameters)

@@ -1,0 +1,256 @@
+"""The command line: words become one call each. No logic lives here that a notebook could not reach.
+
+Answers go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 failed, 2 a mistake the user can mend,
+75 interrupted (the same command continues).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sweeper.errors import Interrupted, SweeperError
+
+if TYPE_CHECKING:
+    from sweeper.orchestration.events import Listener
+    from sweeper.study.schema import Study
+
+app = typer.Typer(
+    name="sweeper",
+    help="Compare segmentation losses fairly on your own data: which loss, with which hyperparameters, at which imbalance.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+data_app = typer.Typer(help="Look at a data set before spending GPU time on it.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+StudyFile = Annotated[Path, typer.Argument(help="The study file (YAML): what to compare.", metavar="STUDY.yaml")]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", help="Change one key of the study: a.b=value. May be repeated.", metavar="A.B=VALUE")
+]
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", help="Folder with images/, masks/ and classes.json, used instead of the study's data.", metavar="DIR"),
+]
+Out = Annotated[Path, typer.Option("--out", help="Folder of run folders.", metavar="DIR")]
+Uri = Annotated[
+    str | None, typer.Option("--tracking-uri", help="MLflow address; by default a store inside the run folder.", metavar="URI")
+]
+Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+
+
+@app.command()
+def run(
+    study: StudyFile,
+    sets: Sets = None,
+    data: Data = None,
+    out: Out = Path("runs"),
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster to join: auto or host:port. By default this machine alone.")
+    ] = None,
+    tracking_uri: Uri = None,
+    as_json: Json = False,
+) -> None:
+    """Search, confirm, record in MLflow and write the report. Run it again to continue a study that was stopped."""
+    import sweeper
+
+    with _progress() as listener:
+        outcome = sweeper.run(_load(study, sets, data, tracking_uri), out=out, address=address, listener=listener)
+    if as_json:
+        _print_json(outcome.to_dict())
+    else:
+        typer.echo(outcome.answer)
+        typer.echo(f"report:  {_shown(outcome.report)}")
+        typer.echo(f"results: {_shown(outcome.folder / 'results')}")
+        typer.echo(f"MLflow:  {outcome.tracking_uri} (browse: sweeper browse {_shown(outcome.folder)})")
+        if outcome.unsent:
+            typer.echo(f"{outcome.unsent} trials are not in MLflow yet; send them: sweeper sync {_shown(outcome.folder)}")
+
+
+@app.command()
+def plan(
+    study: StudyFile,
+    sets: Sets = None,
+    data: Data = None,
+    out: Out = Path("runs"),
+    tracking_uri: Uri = None,
+    as_json: Json = False,
+) -> None:
+    """Check everything without training: the study file, the data, the levels, the model, the budget and its cost."""
+    import sweeper
+    from sweeper.orchestration.estimate import describe
+
+    with _progress() as listener:
+        made = sweeper.plan(_load(study, sets, data, tracking_uri), out=out, listener=listener)
+        answer = describe(made, out)
+    if as_json:
+        _print_json(answer.to_dict())
+    else:
+        typer.echo(answer.to_text())
+
+
+@app.command()
+def report(
+    source: Annotated[
+        str, typer.Argument(help="A run folder, a trials.parquet, or (with --tracking-uri) an MLflow experiment.")
+    ],
+    tracking_uri: Uri = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the report; by default the run folder's report/.", metavar="DIR")
+    ] = None,
+) -> None:
+    """Build the report again, from a run folder, from Parquet files or from MLflow."""
+    import sweeper
+
+    results = sweeper.load_results(source, tracking_uri=tracking_uri)
+    run_folder = None if tracking_uri else Path(source) if (Path(source) / "results").is_dir() else None
+    folder = out or (run_folder / "report" if run_folder else Path("report"))
+    panels = run_folder / "panels" if run_folder else None
+    typer.echo(_shown(sweeper.build_report(results, folder, panels=panels)))
+
+
+@app.command()
+def losses(
+    name: Annotated[str | None, typer.Argument(help="One family: its formula, hyperparameters and source.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the loss families on the two axes, or explain one."""
+    from sweeper.losses.card import card, card_dict, table
+    from sweeper.losses.catalogue import FAMILIES, family
+
+    if name is None:
+        if as_json:
+            _print_json([card_dict(one) for one in FAMILIES.values()])
+        else:
+            typer.echo(table(FAMILIES))
+        return
+    one = family(name)
+    if as_json:
+        _print_json(card_dict(one))
+    else:
+        typer.echo(card(one))
+
+
+@data_app.command("inspect")
+def inspect_data(
+    study: Annotated[Path | None, typer.Argument(help="A study file; or give --data.", metavar="[STUDY.yaml]")] = None,
+    sets: Sets = None,
+    data: Data = None,
+    out: Out = Path("runs"),
+    preview: Annotated[
+        Path | None, typer.Option(help="Write a picture of images with their masks here.", metavar="FILE.png")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Class fractions, imbalance levels within reach, bad files, a preview picture."""
+    import sweeper
+    from sweeper.data.inspect import inspect
+    from sweeper.data.prepare import prepare
+    from sweeper.data.preview import preview as draw
+    from sweeper.orchestration.run import data_cache
+
+    if study is None and data is None:
+        raise typer.BadParameter("give a study file or --data DIR")
+    source: Any = {"name": "inspect", "families": ["cross_entropy"]} if study is None else study
+    settings = sweeper.load_study(source, overrides=sets or (), data=data).data
+    with _progress() as listener:
+        prepared = prepare(settings, data_cache(out), progress=listener.preparing)
+    found = inspect(prepared)
+    if as_json:
+        _print_json(found.to_dict())
+    else:
+        typer.echo(found.to_text())
+    if preview is not None:
+        draw(prepared, preview)
+        typer.echo(f"preview: {_shown(preview)}", err=as_json)
+
+
+@app.command()
+def browse(
+    run_folder: Annotated[Path, typer.Argument(help="A run folder, e.g. runs/demo.", metavar="RUN")],
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.", min=1, max=65535)] = 5000,
+) -> None:
+    """Open the MLflow UI on a run folder's store. It listens on 127.0.0.1 only; Ctrl-C ends it."""
+    from sweeper.tracking.browse import browse as serve
+
+    serve(run_folder, port=port, say=lambda text: typer.echo(text, err=True))
+
+
+@app.command()
+def sync(
+    run_folder: Annotated[Path, typer.Argument(help="A run folder, e.g. runs/demo.", metavar="RUN")],
+    tracking_uri: Uri = None,
+    as_json: Json = False,
+) -> None:
+    """Send to MLflow what a run could not, or everything to another server with --tracking-uri."""
+    from sweeper.orchestration.sync import sync_run
+
+    sent = sync_run(run_folder, tracking_uri)
+    if as_json:
+        _print_json(sent.to_dict())
+    else:
+        typer.echo(sent.to_text())
+
+
+def main() -> None:
+    """Run the command line; every error on purpose becomes one message and its exit code."""
+    try:
+        app(standalone_mode=True)
+    except Interrupted as error:
+        _complain(str(error))
+        sys.exit(error.exit_code)
+    except SweeperError as error:
+        _complain(str(error))
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.exit(1)
+
+
+def _complain(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def _load(study: Path, sets: list[str] | None, data: Path | None, tracking_uri: str | None) -> Study:
+    import sweeper
+
+    overrides = [*(sets or ())]
+    if tracking_uri is not None:
+        overrides.append(f"tracking.uri={json.dumps(tracking_uri)}")
+    return sweeper.load_study(study, overrides=overrides, data=data)
+
+
+class _progress:
+    """The listener of this terminal, closed whatever happens."""
+
+    def __enter__(self) -> Listener:
+        from rich.console import Console
+
+        from sweeper.progress import make_listener
+
+        self.listener = make_listener(Console(stderr=True))
+        return self.listener
+
+    def __exit__(self, *unused: object) -> None:
+        self.listener.close()
+
+
+def _print_json(answer: Any) -> None:
+    typer.echo(json.dumps(answer, indent=2, allow_nan=False))
+
+
+def _shown(path: Path) -> str:
+    """Show a path as the user would type it."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""The table of loss families. A new loss is a function and its row beside it, and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from types import MappingProxyType
+from typing import Any
+
+from sweeper.errors import LossError, UnknownFamily
+from sweeper.losses.combination import COMBO, DICE_CE
+from sweeper.losses.custom import load_family
+from sweeper.losses.family import Family
+from sweeper.losses.module import Loss
+from sweeper.losses.pixel import CROSS_ENTROPY, FOCAL, WEIGHTED_CROSS_ENTROPY
+from sweeper.losses.primitives import IGNORE_INDEX
+from sweeper.losses.region import DICE, FOCAL_TVERSKY, GENERALIZED_DICE, IOU, LOVASZ_SOFTMAX, TVERSKY
+
+FAMILIES: Mapping[str, Family] = MappingProxyType(
+    {
+        "cross_entropy": CROSS_ENTROPY,
+        "weighted_cross_entropy": WEIGHTED_CROSS_ENTROPY,
+        "focal": FOCAL,
+        "dice": DICE,
+        "generalized_dice": GENERALIZED_DICE,
+        "iou": IOU,
+        "lovasz_softmax": LOVASZ_SOFTMAX,
+        "tversky": TVERSKY,
+        "focal_tversky": FOCAL_TVERSKY,
+        "combo": COMBO,
+        "dice_ce": DICE_CE,
+    }
+)
+
+ALIASES: Mapping[str, str] = MappingProxyType({alias: name for name, row in FAMILIES.items() for alias in row.aliases})
+
+
+def family(name: str) -> Family:
+    """Return a family by its name, by an alias, or a user's own by dotted path `package.module:attribute`.
+
+    Raises: UnknownFamily, naming the nearest name or alias; UserError or LossError for a path that leads to no loss.
+    """
+    if ":" in name:
+        return _users_own(name)
+    if name in FAMILIES:
+        return FAMILIES[name]
+    if name in ALIASES:
+        return FAMILIES[ALIASES[name]]
+    names = [*FAMILIES, *ALIASES]
+    # With nothing near, the list of what there is stays readable without the aliases.
+    raise UnknownFamily(name, names if get_close_matches(name, names) else FAMILIES)
+
+
+def loss(name: str, *, ignore_index: int = IGNORE_INDEX, **settings: Any) -> Loss:
+    """Return a family at one setting as a torch module: `forward(logits, target)` gives a scalar.
+
+    >>> loss("tversky", alpha=0.2, beta=0.8)
+    Loss(tversky, alpha=0.2, beta=0.8, smooth=0.0, ignore_index=-100)
+
+    Raises: UnknownFamily; LossError for a hyperparameter the family does not have or a value that is not legal.
+    """
+    return Loss(family(name), ignore_index=ignore_index, **settings)
+
+
+def _users_own(path: str) -> Family:
+    own = load_family(path)
+    if own.name in FAMILIES or own.name in ALIASES:
+        raise LossError(f"{path} has the name of a shipped family, {own.name!r}; rename the function")
+    return own

@@ -1,0 +1,77 @@
+"""What a loss family is: a pure function, its hyperparameters, its place on the two axes, its source."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from sweeper.domains import Domain, Fixed, Value
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Level = Literal["pixel", "region", "boundary", "combination", "structural"]
+Overlap = Literal["per-pixel", "overlap-aware", "boundary-aware", "mixed"]
+Tradeoff = Literal["symmetric", "class-weighted", "tunable"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hyperparameter:
+    """One argument of a loss that a study may set or search."""
+
+    symbol: str
+    """As papers write it, e.g. γ."""
+    legal: Domain
+    """Every value the formula allows; a study that asks for more is refused."""
+    search: Domain | None = None
+    """What a study samples unless it says otherwise; None leaves the argument at its default."""
+    effect: str
+    """What raising it does to precision and recall, in a few words."""
+    static: bool = False
+    """A static argument changes the graph (a word, a size); a dynamic one may be a 0-d tensor under vmap."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """One loss with its hyperparameters, its place on the two axes, and its source.
+
+    `function(logits, target, *, ignore_index=IGNORE_INDEX, **hyperparameters)` takes logits (B, C, H, W) and target
+    (B, H, W) int64 and returns a scalar. Its keyword defaults are the family's untuned setting.
+    """
+
+    function: Callable[..., Tensor]
+    title: str
+    level: Level
+    overlap: Overlap
+    tradeoff: Tradeoff
+    formula: str
+    """One line of plain text."""
+    source: str
+    hyperparameters: Mapping[str, Hyperparameter] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    """What the trainer must pass by keyword beyond hyperparameters: `class_frequencies`, (C,) float32, the
+    level-weighted share of each class among the training pixels."""
+    limits: str = ""
+    """Known failure modes, in a sentence or two."""
+
+    @property
+    def name(self) -> str:
+        """The name used in study files, tables and MLflow."""
+        return self.function.__name__
+
+    @property
+    def defaults(self) -> dict[str, Value]:
+        """The untuned setting: every hyperparameter at its default."""
+        signature = inspect.signature(self.function)
+        return {name: signature.parameters[name].default for name in self.hyperparameters}
+
+    @property
+    def domains(self) -> dict[str, Domain]:
+        """What a study samples unless it narrows it; arguments not searched are fixed at their default."""
+        return {
+            name: Fixed(self.defaults[name]) if dial.search is None else dial.search
+            for name, dial in self.hyperparameters.items()
+        }

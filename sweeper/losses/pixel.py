@@ -1,0 +1,189 @@
+"""Losses that are a mean over pixels, each pixel judged by itself: cross-entropy and its reweightings."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from sweeper.domains import Uniform
+from sweeper.losses.family import Family, Hyperparameter
+from sweeper.losses.options import NON_NEGATIVE, NORMALIZE, SHARE
+from sweeper.losses.primitives import (
+    FLOOR,
+    IGNORE_INDEX,
+    Dial,
+    Vector,
+    batch_frequencies,
+    check_option,
+    dial,
+    foreground_weights,
+    masked_mean,
+    prepare,
+    vector,
+)
+
+
+def cross_entropy(logits: Tensor, target: Tensor, *, ignore_index: int = IGNORE_INDEX) -> Tensor:
+    """Return the mean of −log p(true class) over valid pixels: a scalar ≥ 0, ln C for equal logits.
+
+        L = Σ vₙ (−log pₙ) / max(Σ vₙ, 1)
+
+    On two classes it is binary cross-entropy with the logit z₁ − z₀. It has no dial: on a frame of 97 % background,
+    97 % of the terms ask for background.
+
+    Args:
+        logits: (B, C, H, W), any real numbers.
+        target: (B, H, W) int64, class indices or `ignore_index`. With every pixel ignored the loss is 0, not NaN.
+
+    Raises: LossError on shapes or dtypes other than these.
+    Source: maximum likelihood; per pixel in Long, Shelhamer, Darrell, "Fully convolutional networks", CVPR 2015,
+    arXiv:1411.4038.
+    Fails: a constant background guess already scores low, and early training often stays there.
+    """
+    pixels = prepare(logits, target, ignore_index)
+    return masked_mean(pixels.cross_entropy, pixels.valid)
+
+
+def weighted_cross_entropy(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    power: Dial = 0.5,
+    normalize: Literal["weights", "pixels"] = "weights",
+    class_weights: Vector | None = None,
+    class_frequencies: Vector | None = None,
+    ignore_index: int = IGNORE_INDEX,
+) -> Tensor:
+    """Return the mean of −log p(true class), each pixel weighted by the rarity of its class: a scalar ≥ 0.
+
+        L = Σ vₙ w(yₙ) (−log pₙ) / Σ vₙ w(yₙ),    w(c) = f(c)^−κ
+
+    Args:
+        logits: (B, C, H, W), any real numbers.
+        target: (B, H, W) int64, class indices or `ignore_index`.
+        power: κ, searched in [0, 1]. 0 is cross-entropy, ½ inverse square root of the frequency, 1 inverse frequency.
+            Raising it raises recall of rare classes and lowers their precision.
+        normalize: `weights` divides by the summed weights, as torch does, so that only their ratios matter; `pixels`
+            divides by the number of valid pixels, as the surveys do.
+        class_weights: (C,) weights ≥ 0 to use as they are, in place of `power`.
+        class_frequencies: (C,) share of each class among the training pixels, clamped to 1e-7; without it the shares of
+            this batch, clamped to one pixel.
+
+    Raises: LossError on shapes or dtypes other than these.
+    Source: folklore; Jadon, "A survey of loss functions for semantic segmentation", CIBCB 2020, arXiv:2006.14822.
+    Fails: κ = 1 at a frequency of 1 % is a weight ratio of 100: noisy gradients, and false alarms all around the
+    object. With batch frequencies the weights jump from batch to batch.
+    """
+    check_option("normalize", normalize, ("weights", "pixels"))
+    pixels = prepare(logits, target, ignore_index)
+    if class_weights is not None:
+        weights = vector(class_weights, pixels, "class_weights")
+    else:
+        if class_frequencies is not None:
+            frequencies = vector(class_frequencies, pixels, "class_frequencies").clamp_min(FLOOR)
+        else:
+            frequencies = batch_frequencies(pixels)
+        weights = frequencies ** -dial(power, pixels.log_prob)
+    pixel_weights = weights[pixels.labels]
+    if normalize == "pixels":
+        return masked_mean(pixel_weights * pixels.cross_entropy, pixels.valid)
+    return masked_mean(pixels.cross_entropy, pixels.valid, pixel_weights)
+
+
+def focal(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    gamma: Dial = 2.0,
+    alpha: Dial | None = None,
+    ignore_index: int = IGNORE_INDEX,
+) -> Tensor:
+    """Return cross-entropy with easy pixels faded out, the softmax form, meaned over valid pixels: a scalar ≥ 0.
+
+        L = ⟨a(yₙ) (1 − pₙ)^γ (−log pₙ)⟩,    a = 1 − α on class 0 and α on all others, or 1 everywhere
+
+    Args:
+        logits: (B, C, H, W), any real numbers.
+        target: (B, H, W) int64, class indices or `ignore_index`.
+        gamma: γ ≥ 0, searched in [0, 5]. 0 is cross-entropy. Raising it fades pixels that are nearly right, most of
+            them background, and so moves the gradient to hard pixels: recall of the minority rises, confidence falls.
+        alpha: α in [0, 1], or None for no class weights. Raising it raises foreground recall and lowers precision.
+            None and ½ differ only in scale, by a factor of 2.
+
+    Raises: LossError on shapes or dtypes other than these.
+    Source: Lin, Goyal, Girshick, He, Dollár, "Focal loss for dense object detection", ICCV 2017, arXiv:1708.02002
+    (there a sigmoid, divided by the number of positive anchors).
+    Fails: the loss and its gradient shrink as γ grows; with an optimizer that is not scale-free that is a smaller
+    learning rate in disguise. Hard pixels include wrongly labelled ones.
+    """
+    pixels = prepare(logits, target, ignore_index)
+    fade = torch.exp(dial(gamma, pixels.log_prob) * pixels.log_one_minus_true)
+    terms = fade * pixels.cross_entropy
+    if alpha is not None:
+        terms = foreground_weights(pixels, dial(alpha, pixels.log_prob)) * terms
+    return masked_mean(terms, pixels.valid)
+
+
+CROSS_ENTROPY = Family(
+    function=cross_entropy,
+    title="Cross-entropy",
+    level="pixel",
+    overlap="per-pixel",
+    tradeoff="symmetric",
+    formula="mean over pixels of −log p(true class)",
+    source="Long et al. 2015, arXiv:1411.4038",
+    aliases=("ce", "bce", "binary_cross_entropy", "categorical_cross_entropy", "softmax_loss"),
+    limits="Dominated by the background under imbalance: a constant background guess already scores low, and early "
+    "training often stays there.",
+)
+
+WEIGHTED_CROSS_ENTROPY = Family(
+    function=weighted_cross_entropy,
+    title="Weighted cross-entropy",
+    level="pixel",
+    overlap="per-pixel",
+    tradeoff="class-weighted",
+    formula="weighted mean over pixels of −log p(true class), weight = (class frequency)^−κ",
+    source="Jadon 2020, arXiv:2006.14822",
+    hyperparameters={
+        "power": Hyperparameter(
+            symbol="κ",
+            legal=Uniform(0.0, 3.0),
+            search=Uniform(0.0, 1.0),
+            effect="recall of rare classes rises, their precision falls; 0 is cross-entropy, 1 inverse frequency",
+        ),
+        "normalize": NORMALIZE,
+    },
+    aliases=("wce", "weighted_ce", "weighted_bce", "class_weighted_cross_entropy"),
+    needs=("class_frequencies",),
+    limits="At κ = 1 a class of 1 % weighs a hundredfold: noisy gradients, and false alarms all around the object.",
+)
+
+FOCAL = Family(
+    function=focal,
+    title="Focal loss",
+    level="pixel",
+    overlap="per-pixel",
+    tradeoff="class-weighted",
+    formula="mean over pixels of −a(true class) (1 − p)^γ log p, p = p(true class)",
+    source="Lin et al. 2017, arXiv:1708.02002",
+    hyperparameters={
+        "gamma": Hyperparameter(
+            symbol="γ",
+            legal=NON_NEGATIVE,
+            search=Uniform(0.0, 5.0),
+            effect="easy pixels fade and the gradient moves to hard, mostly minority ones: recall rises, confidence "
+            "falls; 0 is cross-entropy",
+        ),
+        "alpha": Hyperparameter(
+            symbol="α",
+            legal=SHARE,
+            effect="foreground recall rises, precision falls; unset, classes weigh alike",
+        ),
+    },
+    aliases=("fl", "focal_loss"),
+    limits="Loss and gradient shrink as γ grows, so that γ and the learning rate are confounded unless both are tuned "
+    "or the optimizer is scale-free. Wrongly labelled pixels are hard pixels.",
+)

@@ -1,0 +1,83 @@
+"""Joining or starting Ray, and how many trials it holds at once."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sweeper.errors import SweeperError, UserError
+from sweeper.study.schema import Resources
+
+TRIALS_PER_GPU = 4
+"""Trials that share one GPU under `gpu: auto`: the small models of a sweep leave most of a GPU idle."""
+
+
+@dataclass(frozen=True)
+class Slots:
+    """What one trial takes, and how many run at once."""
+
+    cpu: int
+    gpu: float
+    concurrent: int
+
+
+@contextmanager
+def ray_session(address: str | None, cpu: int) -> Iterator[None]:
+    """Join the Ray cluster at `address` (`auto`, `host:port`), or start a private Ray on this machine, and leave it."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    import ray
+
+    try:
+        if address is None:
+            cores = max(os.cpu_count() or 1, cpu)
+            ray.init(
+                address="local", num_cpus=cores, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
+            )
+        else:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+        text = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if address is None:
+            raise SweeperError(f"Ray could not be started on this machine: {text}") from None
+        raise UserError(f"--address {address}: no Ray cluster answers there ({text}); start one or leave it out") from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def slots(resources: Resources) -> Slots:
+    """Return what one trial takes on the cluster joined, and how many run at once.
+
+    Raises: UserError when the study asks for more than the cluster has.
+    """
+    import ray
+
+    have = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return allot(resources, cpus=int(have.get("CPU", 1)), gpus=int(have.get("GPU", 0)))
+
+
+def allot(resources: Resources, *, cpus: int, gpus: int) -> Slots:
+    """Share `cpus` cores and `gpus` GPUs out among trials; pure arithmetic."""
+    if resources.cpu > cpus:
+        raise UserError(f"resources.cpu: a trial asks for {resources.cpu} CPUs, the cluster has {cpus}; ask for fewer")
+    if resources.gpu == "auto":
+        share = max(1, min(TRIALS_PER_GPU, cpus // (resources.cpu * gpus))) if gpus else 1
+        gpu = 1.0 / share if gpus else 0.0
+    else:
+        gpu = resources.gpu
+        if gpu > gpus:
+            raise UserError(f"resources.gpu: a trial asks for {gpu:g} GPUs, the cluster has {gpus}; write auto or fewer")
+        if gpu > 1 and gpu != int(gpu):
+            raise UserError(f"resources.gpu: {gpu:g} is no fraction of a GPU and no whole number of them; give either")
+    fits = cpus // resources.cpu
+    if gpu:
+        fits = min(fits, int(gpus / gpu + 1e-9))
+    concurrent = fits if resources.concurrent == "auto" else min(resources.concurrent, fits)
+    return Slots(resources.cpu, gpu, max(1, concurrent))

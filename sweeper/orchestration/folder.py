@@ -1,0 +1,121 @@
+"""The run folder of a study: what lies where, and the lease that keeps a second driver out."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+
+from sweeper.errors import RunFolderError
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """`<out>/<study>/`, where everything of a study lies."""
+
+    path: Path
+
+    @property
+    def study(self) -> Path:
+        return self.path / "study.yaml"
+
+    @property
+    def outbox(self) -> Path:
+        return self.path / "outbox"
+
+    @property
+    def trials(self) -> Path:
+        """Per trial key: prediction panels, the kept model, and the outcome on its way to the journal."""
+        return self.path / "trials"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Per trial key: what a trial that was interrupted continues from."""
+        return self.path / "checkpoints"
+
+    @property
+    def panels(self) -> Path:
+        return self.path / "panels"
+
+    @property
+    def results(self) -> Path:
+        return self.path / "results"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report"
+
+    @property
+    def scratch(self) -> Path:
+        """Ray Tune's own files; of no use after the run."""
+        return self.path / ".tune"
+
+    def create(self) -> None:
+        """Make the folder; refused with a reason where that cannot be."""
+        for folder in (self.path, self.outbox, self.trials, self.checkpoints, self.panels, self.results):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise _unusable(folder, error) from None
+        if not os.access(self.path, os.W_OK):
+            raise RunFolderError(f"{self.path}: no permission to write; give another folder with --out")
+
+
+def check_writable(out: Path) -> None:
+    """Refuse an output folder that cannot be written, before anything is made."""
+    nearest = out.expanduser().absolute()
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise RunFolderError(f"{nearest}: is a file, not a folder; give another folder with --out")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise RunFolderError(f"{out}: no permission to write in {nearest}; give another folder with --out")
+
+
+class Lease(AbstractContextManager["Lease"]):
+    """The right to drive a study. Held by a lock that the system drops when its holder dies, however it dies."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._file = folder.path / ".driver"
+        self._handle: int | None = None
+
+    def __enter__(self) -> Lease:
+        handle = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.read(handle, 1000).decode(errors="replace").strip()
+            os.close(handle)
+            raise RunFolderError(
+                f"{self._file.parent}: another run drives this study ({_describe(holder)}); wait for it or stop it"
+            ) from None
+        os.ftruncate(handle, 0)
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        os.write(handle, json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": started}).encode())
+        self._handle = handle
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+
+def _describe(holder: str) -> str:
+    try:
+        known = json.loads(holder)
+        return f"host {known['host']}, process {known['pid']}, since {known['since']}"
+    except (ValueError, KeyError, TypeError):
+        return "holder unknown"
+
+
+def _unusable(folder: Path, error: OSError) -> RunFolderError:
+    return RunFolderError(f"{folder}: {error.strerror or error}; give another folder with --out")

@@ -1,0 +1,241 @@
+"""The main job: from a study to recorded trials, results and a report. Running it again continues it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from sweeper.data.levels import LevelWeights, level_weights
+from sweeper.data.patches import SPLITS, Prepared, SplitName
+from sweeper.data.prepare import prepare
+from sweeper.errors import Interrupted, LevelError, TrackingError
+from sweeper.files import write_text
+from sweeper.orchestration.cluster import ray_session, slots
+from sweeper.orchestration.driver import Driver
+from sweeper.orchestration.events import Listener, Silent
+from sweeper.orchestration.folder import Lease, RunFolder, check_writable
+from sweeper.orchestration.job import Job
+from sweeper.orchestration.meta import build_meta
+from sweeper.report.page import build_report
+from sweeper.results.assemble import assemble
+from sweeper.results.parquet import save
+from sweeper.results.results import Results
+from sweeper.search.sweep import Sweep
+from sweeper.study.plan import Plan, make_plan
+from sweeper.study.schema import Study
+from sweeper.tracking import uri as tracking_uri
+from sweeper.tracking.courier import Courier
+from sweeper.tracking.journal import Journal
+from sweeper.tracking.mlflow_tracker import MlflowTracker
+from sweeper.tracking.study_info import StudyInfo
+from sweeper.training.model import check_model
+
+FLUSH_SECONDS = 120.0
+"""How long a finished study waits for MLflow to take what is left; the rest is for `sweeper sync`."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A study that can run: nothing in it is known to be wrong."""
+
+    plan: Plan
+    data: Prepared
+    weights: dict[tuple[SplitName, float], LevelWeights]
+    """By split and level."""
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """A finished study."""
+
+    folder: Path
+    results: Results
+    report: Path
+    tracking_uri: str
+    """Where MLflow is, password redacted."""
+    unsent: int
+    """Trials that could not be delivered to MLflow yet; `sweeper sync` sends them."""
+    unsent_reason: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the outcome as plain data for `--json`."""
+        return {
+            "study": self.results.meta["study"]["name"],
+            "folder": str(self.folder),
+            "report": str(self.report),
+            "results": str(self.folder / "results"),
+            "tracking_uri": self.tracking_uri,
+            "unsent": self.unsent,
+            "trials": self.results.trials.num_rows,
+            "failed": sum(status == "failed" for status in self.results.trials["status"].to_pylist()),
+        }
+
+
+def data_cache(out: Path) -> Path:
+    """Return the folder of prepared data, shared by all studies under `out`."""
+    return out.expanduser().absolute() / ".data"
+
+
+def check(study: Study, *, out: Path, listener: Listener | None = None) -> Checked:
+    """Prepare the data and check everything a study needs, without training or making a run folder.
+
+    Raises: UserError for an output folder, tracking address, data, levels or model that cannot be used.
+    """
+    listener = listener or Silent()
+    out = out.expanduser().absolute()
+    check_writable(out)
+    tracking_uri.check(tracking_uri.resolve(study.tracking.uri, out / study.name))
+    data = prepare(study.data, data_cache(out), progress=listener.preparing)
+    weights = _level_weights(study, data)
+    check_model(study.model, data.channels, len(data.classes), data.patch, batch_size=study.training.batch_size)
+    return Checked(make_plan(study, data.fingerprint), data, weights)
+
+
+def run(
+    study: Study, *, out: Path = Path("runs"), address: str | None = None, listener: Listener | None = None
+) -> RunOutcome:
+    """Search, confirm, record, report. Trials recorded before are not run again.
+
+    Args:
+        study: What to compare.
+        out: Folder of run folders; this study's is `<out>/<study name>`.
+        address: Ray cluster to join (`auto`, `host:port`); None starts a private Ray on this machine.
+        listener: Told about every step.
+
+    Raises:
+        UserError: Something the user gave cannot be used; nothing was started.
+        Interrupted: Stopped before the end; the same call continues.
+    """
+    listener = listener or Silent()
+    out = out.expanduser().absolute()
+    checked = check(study, out=out, listener=listener)
+    folder = RunFolder(out / study.name)
+    folder.create()
+    with ExitStack() as stack:
+        stack.enter_context(Lease(folder))
+        write_text(folder.study, study.to_yaml())
+        journal = Journal(folder.outbox)
+        for damage in journal.dropped:
+            listener.note(damage)
+        sweep = Sweep(checked.plan, journal.records())
+        where = tracking_uri.resolve(study.tracking.uri, folder.path)
+        info = StudyInfo(
+            name=study.name, meta=build_meta(sweep, checked.data), yaml=_without_secrets(study), folder=folder.path
+        )
+        courier = Courier(
+            journal,
+            lambda: MlflowTracker(where, study.experiment, info),
+            tracking_uri.target_id(where, study.experiment),
+        )
+        try:
+            if not sweep.done:
+                _run_trials(sweep, checked.data, folder, courier, address, listener)
+        finally:
+            unsent = courier.close(FLUSH_SECONDS)
+        if not sweep.done:
+            left = sum(planned - done for done, planned in sweep.totals().values())
+            raise Interrupted(
+                f"stopped with {left} trials to go; nothing recorded is lost. Continue with the same command"
+            )
+        results = assemble(sweep.current(), build_meta(sweep, checked.data))
+        save(results, folder.results)
+        report = build_report(results, folder.report, panels=folder.panels)
+        reason = courier.last_error
+        if not unsent:
+            reason = _conclude(where, study, info, results, folder)
+        return RunOutcome(folder.path, results, report, tracking_uri.redact(where), unsent, reason)
+
+
+def _level_weights(study: Study, data: Prepared) -> dict[tuple[SplitName, float], LevelWeights]:
+    """Weight every split to every level, or say of all that cannot be which they are."""
+    weights: dict[tuple[SplitName, float], LevelWeights] = {}
+    problems: list[str] = []
+    for name in SPLITS:
+        for level in study.levels:
+            try:
+                weights[name, level] = level_weights(
+                    data.splits[name].counts,
+                    background=data.background,
+                    minority=data.minority,
+                    level=level,
+                    split=name,
+                )
+            except LevelError as error:
+                problems.append(f"imbalance.levels: {error}")
+    if problems:
+        raise LevelError("\n".join(problems))
+    return weights
+
+
+def _run_trials(
+    sweep: Sweep, data: Prepared, folder: RunFolder, courier: Courier, address: str | None, listener: Listener
+) -> None:
+    study = sweep.plan.study
+    with _signals(), ray_session(address, study.resources.cpu):
+        # Ray is needed from here on only: a finished study is reported without it.
+        from sweeper.orchestration.tune import run_trials
+
+        share = slots(study.resources)
+        job = Job(
+            trial={},
+            data=str(data_cache(folder.path.parent) / data.fingerprint),
+            folder=str(folder.path),
+            metric=study.search.metric,
+            threads=share.cpu,
+            device="cuda" if share.gpu else "cpu",
+            keep_model=False,
+            keep_panels=False,
+            import_paths=tuple(dict.fromkeys([os.getcwd(), *(path for path in sys.path if path)])),
+        )
+        listener.planned(sweep, share.concurrent)
+        driver = Driver(sweep, folder, courier.record, job, listener)
+        try:
+            run_trials(driver, share, folder.scratch)
+        finally:
+            listener.close()
+        if driver.failure is not None:
+            raise driver.failure
+
+
+def _conclude(where: str, study: Study, info: StudyInfo, results: Results, folder: RunFolder) -> str | None:
+    """Add results and report to the study's MLflow run; return why that failed, which does not fail the study."""
+    try:
+        tracker = MlflowTracker(where, study.experiment, info)
+        tracker.conclude(meta=results.meta, files=[folder.results, folder.report, folder.panels])
+    except TrackingError as error:
+        return str(error)
+    return None
+
+
+def _without_secrets(study: Study) -> str:
+    """Return the resolved study file as it may be shown: the password of a tracking address left out."""
+    uri = study.tracking.uri
+    if uri is None:
+        return study.to_yaml()
+    tracking = study.tracking.model_copy(update={"uri": tracking_uri.redact(uri)})
+    return study.model_copy(update={"tracking": tracking}).to_yaml()
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """Take SIGTERM, which clusters send, for the SIGINT that Tune stops on in good order."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not the main thread: whoever embeds sweeper handles signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,131 @@
+"""Ray Tune as the runner of trials: a trainable, a searcher and a scheduler that hand everything to the driver.
+
+The adaptors keep no state of their own: a stopped study is continued from its records by a fresh Tune experiment, so
+what Tune pickles for `Tuner.restore` is left empty on purpose.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from sweeper.orchestration.cluster import Slots
+from sweeper.orchestration.driver import Driver
+from sweeper.orchestration.job import Job, Work
+
+MAX_WORKER_DEATHS = 3
+"""How often a trial whose worker or machine died is started again, from its last checkpoint."""
+
+
+class TrialActor(tune.Trainable):
+    """A worker: lives across trials, so that importing torch is paid once."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self.work = Work(Job.from_dict(config["job"]))
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.work.close()
+        self.setup(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        return self.work.step()
+
+    def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
+        """Give Tune nothing to keep: a trial finds its own newest checkpoint, by its key, in the run folder."""
+        return {}
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Read nothing: see `save_checkpoint`."""
+
+    def cleanup(self) -> None:
+        self.work.close()
+
+
+class DriverSearcher(Searcher):
+    """Asks the driver what to run next."""
+
+    def __init__(self, driver: Driver) -> None:
+        super().__init__(metric="epoch", mode="max")
+        self.driver: Driver | None = driver
+        self.keys: dict[str, str] = {}
+        """Trial key by Tune's trial id."""
+
+    def suggest(self, trial_id: str) -> Any:
+        """Return the next trial's configuration, None while nothing may start, FINISHED when all is done."""
+        assert self.driver is not None
+        found = self.driver.propose()
+        if found is None:
+            return Searcher.FINISHED if self.driver.done else None
+        key, job = found
+        self.keys[trial_id] = key
+        return {"key": key, "job": job.to_dict()}
+
+    def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
+        assert self.driver is not None
+        self.driver.ended(self.keys.pop(trial_id), error=error)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Write nothing: the records are the searcher's state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Read nothing: see `save`."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "driver": None, "keys": {}}
+
+
+class DriverScheduler(FIFOScheduler):
+    """Asks the driver whether a trial goes on."""
+
+    def __init__(self, driver: Driver) -> None:
+        super().__init__()
+        self.driver: Driver | None = driver
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        assert self.driver is not None
+        goes_on = self.driver.epoch(trial.config["key"], result)
+        # Tune keeps every trial's last result in memory and in its snapshots: leave it small.
+        result.pop("history", None)
+        return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "driver": None}
+
+
+def _folder_name(trial: Any) -> str:
+    return str(trial.trial_id)
+
+
+def run_trials(driver: Driver, slots: Slots, scratch: Path) -> None:
+    """Run trials until the driver has no more, or until the user stops the study."""
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    tuner = tune.Tuner(
+        tune.with_resources(TrialActor, {"cpu": slots.cpu, "gpu": slots.gpu}),
+        tune_config=tune.TuneConfig(
+            search_alg=DriverSearcher(driver),
+            scheduler=DriverScheduler(driver),
+            num_samples=-1,
+            max_concurrent_trials=slots.concurrent,
+            reuse_actors=True,
+            trial_dirname_creator=_folder_name,
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(scratch),
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=MAX_WORKER_DEATHS),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+        ),
+    )
+    tuner.fit()
+    shutil.rmtree(scratch, ignore_errors=True)

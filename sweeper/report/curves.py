@@ -1,0 +1,269 @@
+"""Charts, each from a tidy frame; a function returns the chart and draws nothing itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from sweeper.report.comparisons import METRIC_NAMES
+from sweeper.report.theme import OTHER, Style, family_scales
+from sweeper.report.writing import percent
+
+Chart = alt.FacetChart | alt.HConcatChart | alt.ConcatChart
+
+PANEL = 265
+"""Width of one panel, in pixels: three make a page."""
+
+
+def sensitivity(rows: pd.DataFrame, look: dict[str, Style], metrics: Sequence[str]) -> Chart:
+    """Draw every metric against the imbalance, a line per family with its intervals.
+
+    `rows` has family, level, metric, mean, low, high. The x axis is the foreground share on a logarithmic scale,
+    falling to the right, so that 97 % and 99 % background lie as far apart as 91 % and 97 %; families are moved a little
+    sideways so that their intervals do not hide one another.
+    """
+    data = _shown(rows[rows["metric"].isin(metrics)].dropna(subset=["mean"]), look)
+    levels = sorted(data["level"].unique(), reverse=True)
+    data["metric"] = data["metric"].map(METRIC_NAMES)
+    data["share"] = _dodged(data, look)
+    others = OTHER in set(data["shown"])
+    scales = family_scales(look, others=others)
+    pick = alt.selection_point(fields=["shown"], bind="legend")
+    x = alt.X(
+        "share:Q",
+        title="background fraction of pixels →",
+        scale=alt.Scale(type="log", reverse=True, nice=False, padding=14),
+        axis=alt.Axis(values=[1 - level for level in levels], labelExpr="format(1 - datum.value, '.3~%')", grid=True),
+    )
+    y = alt.Y("mean:Q", title=None, scale=alt.Scale(zero=True))
+    strength = alt.condition(pick, alt.value(1.0), alt.value(0.12))
+    base = alt.Chart(data).encode(x=x, opacity=strength, detail="family:N", tooltip=_tooltip())
+    line = base.mark_line(strokeWidth=2).encode(y=y, color=scales["color"], strokeDash=scales["dash"])
+    bar = base.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q", title=None), y2="high:Q", color=scales["color"])
+    point = base.mark_point(filled=True, size=70).encode(y=y, color=scales["color"], shape=scales["shape"])
+    named = alt.layer(line, bar, point).add_params(pick).properties(width=PANEL, height=270)
+    return _by_metric(named, metrics)
+
+
+def forest(rows: pd.DataFrame, look: dict[str, Style], metrics: Sequence[str], order: Sequence[str]) -> Chart:
+    """Draw families as rows in `order`, every metric with its interval: one level at a glance."""
+    data = _shown(rows[rows["metric"].isin(metrics)].dropna(subset=["mean"]), look)
+    data["metric"] = data["metric"].map(METRIC_NAMES)
+    scales = family_scales(look, others=OTHER in set(data["shown"]))
+    for encoding in ("color", "shape"):
+        scales[encoding].legend = None
+    base = alt.Chart(data).encode(
+        y=alt.Y("family:N", sort=list(order), title=None, axis=alt.Axis(labelLimit=220)), tooltip=_tooltip()
+    )
+    x = alt.X("mean:Q", title=None, scale=alt.Scale(zero=False, nice=True))
+    bar = base.mark_rule(strokeWidth=2).encode(
+        x=alt.X("low:Q", title=None, scale=alt.Scale(zero=False, nice=True)), x2="high:Q", color=scales["color"]
+    )
+    point = base.mark_point(filled=True, size=90, opacity=1).encode(x=x, color=scales["color"], shape=scales["shape"])
+    layers = alt.layer(bar, point).properties(width=PANEL - 30, height=alt.Step(24))
+    return _by_metric(layers, metrics).resolve_scale(x="independent")
+
+
+def dumbbell(rows: pd.DataFrame, *, kind: str, first: str, second: str, label: str, order: Sequence[str]) -> Chart:
+    """Join two values per family, a panel per level: `rows` has family, level, `kind`, mean, low, high.
+
+    The value where `kind` is `first` is hollow, where it is `second` filled.
+    """
+    data = rows.dropna(subset=["mean"]).copy()
+    data["background"] = [f"{percent(level)} background" for level in data["level"]]
+    levels = [f"{percent(level)} background" for level in sorted(data["level"].unique())]
+    wide = data.pivot_table(index=["family", "background"], columns=kind, values="mean").reset_index()
+    y = alt.Y("family:N", sort=list(order), title=None, axis=alt.Axis(labelLimit=220))
+    legend = alt.Legend(title=None, orient="top")
+    scale = alt.Scale(domain=[first, second], range=["#d55e00", "#2e7ebb"])
+    panels = []
+    for name in levels:
+        joined = wide[wide["background"] == name]
+        layers: list[alt.Chart] = []
+        if first in joined and second in joined:
+            layers.append(
+                alt.Chart(joined)
+                .mark_rule(color="#9aa0a8", strokeWidth=2)
+                .encode(y=y, x=f"{first}:Q", x2=f"{second}:Q")
+            )
+        own = data[data["background"] == name]
+        layers.append(
+            alt.Chart(own)
+            .mark_point(size=80, opacity=1, strokeWidth=2)
+            .encode(
+                y=y,
+                x=alt.X("mean:Q", title=label, scale=alt.Scale(zero=False, nice=True)),
+                color=alt.Color(f"{kind}:N", scale=scale, legend=legend),
+                fill=alt.Fill(
+                    f"{kind}:N",
+                    scale=alt.Scale(domain=[first, second], range=["transparent", "#2e7ebb"]),
+                    legend=legend,
+                ),
+                shape=alt.Shape(
+                    f"{kind}:N", scale=alt.Scale(domain=[first, second], range=["diamond", "circle"]), legend=legend
+                ),
+                tooltip=_tooltip(kind),
+            )
+        )
+        panels.append(alt.layer(*layers).properties(width=PANEL - 60, height=alt.Step(22), title=name))
+    return alt.concat(*panels, columns=_columns(panels)).resolve_scale(x="shared")
+
+
+def precision_recall(rows: pd.DataFrame, look: dict[str, Style]) -> Chart:
+    """Draw precision over recall, a panel per level: filled at argmax, hollow at the shifted threshold, joined.
+
+    `rows` has family, level, point, precision, recall. Grey curves hold the IoU of one class.
+    """
+    data = _shown(rows.dropna(subset=["precision", "recall"]), look)
+    scales = family_scales(look, others=OTHER in set(data["shown"]))
+    axis = alt.Scale(domain=[0, 1])
+    x = alt.X("recall:Q", title="recall", scale=axis)
+    y = alt.Y("precision:Q", title="precision", scale=axis)
+    iso = _iso_iou()
+    ends = iso.sort_values("recall").groupby("iou", as_index=False).last()
+    panels = []
+    for level in sorted(data["level"].unique()):
+        own = data[data["level"] == level]
+        grid = alt.Chart(iso).mark_line(strokeWidth=1, color="#b5bac2").encode(x=x, y=y, detail="iou:N")
+        names = (
+            alt.Chart(ends).mark_text(align="left", dx=4, fontSize=10, color="#6b717a").encode(x=x, y=y, text="label:N")
+        )
+        tips = [
+            alt.Tooltip("family:N"),
+            alt.Tooltip("point:N"),
+            alt.Tooltip("recall:Q", format=".3f"),
+            alt.Tooltip("precision:Q", format=".3f"),
+        ]
+        base = alt.Chart(own)
+        path = base.mark_line(strokeWidth=1).encode(x=x, y=y, detail="family:N", color=scales["color"], order="point:N")
+        solid = (
+            base.transform_filter("datum.point == 'argmax'")
+            .mark_point(filled=True, size=80, opacity=1)
+            .encode(x=x, y=y, color=scales["color"], shape=scales["shape"], tooltip=tips)
+        )
+        hollow = (
+            base.transform_filter("datum.point == 'shifted'")
+            .mark_point(filled=False, size=60, opacity=1, strokeWidth=1.5)
+            .encode(x=x, y=y, color=scales["color"], shape=scales["shape"], tooltip=tips)
+        )
+        panels.append(
+            alt.layer(grid, names, path, hollow, solid).properties(
+                width=PANEL - 20, height=PANEL - 20, title=f"{percent(level)} background"
+            )
+        )
+    return alt.concat(*panels, columns=_columns(panels))
+
+
+def dial(
+    rows: pd.DataFrame, *, symbol: str, values: tuple[float, float], log: bool, default: float | None, score: str
+) -> Chart:
+    """Draw the search of one hyperparameter: the search score, recall and precision over its value, a point per trial.
+
+    `rows` has value, level, status, measure, score; stopped trials are hollow. The dashed line is the default.
+    """
+    data = rows.copy()
+    data["background"] = [percent(level) for level in data["level"]]
+    levels = [percent(level) for level in sorted(data["level"].unique())]
+    measures = [name for name in (score, "recall", "precision") if name in set(data["measure"])]
+    x = alt.X(
+        "value:Q",
+        title=symbol,
+        scale=alt.Scale(type="log" if log else "linear", domain=list(values), nice=False, padding=6),
+        axis=alt.Axis(tickCount=5, labelOverlap="greedy", labelSeparation=8),
+    )
+    several = len(levels) > 1
+    color: Any = (
+        alt.Color(
+            "background:O",
+            sort=levels,
+            title="background",
+            scale=alt.Scale(domain=levels, range=_ramp(len(levels))),
+        )
+        if several
+        else alt.value("#2e7ebb")
+    )
+    tips = [
+        alt.Tooltip("value:Q", title=symbol, format=".4~g"),
+        alt.Tooltip("score:Q", format=".3f"),
+        alt.Tooltip("background:N"),
+        alt.Tooltip("status:N"),
+        alt.Tooltip("number:Q", title="trial"),
+    ]
+    panels = []
+    for measure in measures:
+        own = alt.Chart(data[data["measure"] == measure])
+        y = alt.Y("score:Q", title=None, scale=alt.Scale(zero=False, nice=True))
+        layers: list[alt.Chart] = []
+        if default is not None and values[0] <= default <= values[1]:
+            line = pd.DataFrame({"value": [default]})
+            layers.append(alt.Chart(line).mark_rule(strokeDash=[4, 3], color="#8a9099", strokeWidth=1.5).encode(x=x))
+        layers.append(
+            own.transform_filter("datum.status == 'stopped'")
+            .mark_point(filled=False, size=55, strokeWidth=1.5, opacity=1)
+            .encode(x=x, y=y, color=color, tooltip=tips)
+        )
+        layers.append(
+            own.transform_filter("datum.status == 'completed'")
+            .mark_point(filled=True, size=70, opacity=0.95)
+            .encode(x=x, y=y, color=color, tooltip=tips)
+        )
+        panels.append(alt.layer(*layers).properties(width=PANEL - 20, height=190, title=measure))
+    # Flush bounds: an axis label that overshoots must not push one panel out of line with the others.
+    return alt.hconcat(*panels, bounds="flush", spacing=56)
+
+
+def _shown(rows: pd.DataFrame, look: dict[str, Style]) -> pd.DataFrame:
+    data = rows.copy()
+    data["shown"] = [family if family in look else OTHER for family in data["family"]]
+    data["background"] = [percent(level) for level in data["level"]]
+    return data
+
+
+def _dodged(data: pd.DataFrame, look: dict[str, Style]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    place = {family: index - (len(look) - 1) / 2 for index, family in enumerate(look)}
+    steps = data["family"].map(lambda family: place.get(family, 0.0)).to_numpy(np.float64)
+    return (1 - data["level"].to_numpy(np.float64)) * 1.024**steps
+
+
+def _tooltip(*more: str) -> list[alt.Tooltip]:
+    return [
+        alt.Tooltip("family:N"),
+        *(alt.Tooltip(f"{name}:N") for name in more),
+        alt.Tooltip("background:N"),
+        alt.Tooltip("mean:Q", format=".3f"),
+        alt.Tooltip("low:Q", format=".3f", title="95 % low"),
+        alt.Tooltip("high:Q", format=".3f", title="95 % high"),
+    ]
+
+
+def _by_metric(layers: alt.LayerChart, metrics: Sequence[str]) -> alt.FacetChart:
+    names = [METRIC_NAMES[metric] for metric in metrics]
+    column = alt.Column("metric:N", sort=names, title=None, header=alt.Header(labelAnchor="start"))
+    return layers.facet(column=column)
+
+
+def _columns(panels: Sequence[object]) -> int:
+    return 2 if len(panels) == 4 else 3
+
+
+# Viridis without its darkest and lightest ends, which would drown on a dark or a light ground.
+RAMP = np.array([(0x7E, 0x4F, 0xA8), (0x3B, 0x7D, 0xAB), (0x1F, 0x9E, 0x89), (0x7A, 0xB6, 0x48), (0xC9, 0xA2, 0x0B)])
+
+
+def _ramp(levels: int) -> list[str]:
+    at = np.linspace(0, len(RAMP) - 1, max(levels, 2))[:levels]
+    channels = [np.interp(at, np.arange(len(RAMP)), RAMP[:, channel]).round().astype(int) for channel in range(3)]
+    return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in zip(*channels, strict=True)]
+
+
+def _iso_iou() -> pd.DataFrame:
+    parts = []
+    for iou in (0.2, 0.4, 0.6, 0.8):
+        recall = np.linspace(iou, 1, 60)
+        precision = 1 / (1 / iou + 1 - 1 / recall)
+        parts.append(pd.DataFrame({"recall": recall, "precision": precision, "iou": iou, "label": str(iou)}))
+    return pd.concat(parts, ignore_index=True)

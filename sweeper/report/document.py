@@ -1,0 +1,63 @@
+"""What a report is about: results, their evidence, and what follows for all of its parts. Worked out once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from sweeper.report import comparisons
+from sweeper.report.answer import Answer, answer
+from sweeper.report.comparisons import Headline
+from sweeper.report.evidence import Evidence, gather
+from sweeper.report.measured import measured
+from sweeper.report.theme import Style, styles
+
+if TYPE_CHECKING:
+    from sweeper.results.results import Results
+
+
+@dataclass(frozen=True)
+class Document:
+    """A report before it is rendered; each part is worked out when first asked for."""
+
+    results: Results
+    seed: int = 0
+    """Of the resampling."""
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        return gather(self.results, seed=self.seed)
+
+    @cached_property
+    def measured(self) -> pd.DataFrame:
+        return measured(self.results, self.evidence)
+
+    @cached_property
+    def answer(self) -> Answer:
+        return answer(self.results, self.evidence)
+
+    @property
+    def score(self) -> Headline:
+        return comparisons.headline(self.results)
+
+    @property
+    def families(self) -> list[str]:
+        return list(self.results.meta["families"])
+
+    @property
+    def minority(self) -> list[str]:
+        data = self.results.meta["data"]
+        return [str(one["name"]) for one in data["classes"] if one["index"] in data["minority"]]
+
+    @cached_property
+    def order(self) -> list[str]:
+        """Families best first at the hardest level with scores, then those without."""
+        ranked = [s.family for s in self.answer.rankings[-1].standings] if self.answer.rankings else []
+        return [*ranked, *(family for family in self.families if family not in ranked)]
+
+    @cached_property
+    def look(self) -> dict[str, Style]:
+        return styles(self.families, self.order)

@@ -1,0 +1,50 @@
+"""One chart with its words, and its files."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import vl_convert
+
+from sweeper.report.curves import Chart
+from sweeper.report.theme import CONFIG
+
+VEGA_LITE = "6.4"
+PNG_SCALE = 2.0
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart, what it shows in a sentence (`alt`), and how to read it (`caption`)."""
+
+    name: str
+    """Stem of its files."""
+    title: str
+    chart: Chart
+    alt: str
+    caption: str
+
+    @cached_property
+    def spec(self) -> dict[str, Any]:
+        """The Vega-Lite specification, on transparent ground."""
+        spec: dict[str, Any] = self.chart.to_dict()
+        # The schema's address is never fetched, but a page that works offline should not name one.
+        spec.pop("$schema", None)
+        return {**spec, "config": CONFIG}
+
+    @cached_property
+    def script(self) -> str:
+        """The specification as JSON that is safe inside a `script` element."""
+        text = json.dumps(self.spec, separators=(",", ":"), ensure_ascii=True)
+        return text.replace("<", "\\u003c").replace("&", "\\u0026")
+
+    @cached_property
+    def svg(self) -> str:
+        return str(vl_convert.vegalite_to_svg({**self.spec, "background": "white"}, vl_version=VEGA_LITE))
+
+    @cached_property
+    def png(self) -> bytes:
+        return bytes(vl_convert.svg_to_png(self.svg, scale=PNG_SCALE))

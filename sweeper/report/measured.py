@@ -1,0 +1,73 @@
+"""Everything measured on test, tidy: one row per family, level, setting, class, metric and operating point."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sweeper.report import statistics
+from sweeper.report.evidence import ALL, SETTINGS, Evidence, confirmed
+from sweeper.results.schema import CURVE_METRICS, MINORITY, POOLED_METRICS
+
+if TYPE_CHECKING:
+    from sweeper.results.results import Results
+
+COLUMNS = ["family", "level", "setting", "point", "class", "metric", "mean", "low", "high", "seeds", "images"]
+
+
+def measured(results: Results, evidence: Evidence) -> pd.DataFrame:
+    """Return the columns `COLUMNS`: the mean over seeds with its 95 % interval.
+
+    Scores pooled from counts vary with seeds and images; those known once per seed, such as the error of a recovered
+    curve, with seeds alone (`images` is then 0). A class absent from every test image has NaN, never a score.
+    """
+    rows = [*_pooled(evidence), *_per_seed(results, evidence.seed)]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def select(frame: pd.DataFrame, **values: object) -> pd.DataFrame:
+    """Return the rows of `frame` whose columns equal the given values."""
+    for column, value in values.items():
+        frame = frame[frame[column.rstrip("_")] == value]
+    return frame
+
+
+def _pooled(evidence: Evidence) -> list[tuple[object, ...]]:
+    classes = [*evidence.classes, *((MINORITY,) if evidence.minority else ()), ALL]
+    rows: list[tuple[object, ...]] = []
+    for key, cell in evidence.counts.items():
+        for (klass, metric), found in evidence.scores(key, POOLED_METRICS, classes).items():
+            shape = (len(cell.seeds), len(cell.images))
+            rows.append((*key, klass, metric, found.mean, found.low, found.high, *shape))
+    return rows
+
+
+def _per_seed(results: Results, seed: int) -> list[tuple[object, ...]]:
+    scores = results.scores
+    wanted = pc.and_(
+        pc.and_(pc.is_null(scores["image"]), pc.equal(scores["split"], "test")),
+        pc.is_in(scores["metric"], pa.array(CURVE_METRICS)),
+    )
+    recorded = scores.filter(wanted).to_pandas().merge(confirmed(results), on="key")
+    rows: list[tuple[object, ...]] = []
+    for setting in SETTINGS:
+        chosen = recorded[recorded["is_tuned" if setting == "tuned" else "is_default"]]
+        for (family, level, point, klass, metric), group in chosen.groupby(
+            ["family", "level", "point", "class", "metric"], sort=False
+        ):
+            values = group.sort_values("seed")["value"].to_numpy(np.float64)
+            found = _over_seeds(values, seed)
+            rows.append(
+                (family, level, setting, point, klass, metric, found.mean, found.low, found.high, len(values), 0)
+            )
+    return rows
+
+
+def _over_seeds(values: Sequence[float] | statistics.Array, seed: int) -> statistics.Interval:
+    array = np.asarray(values, np.float64)
+    return statistics.over_seeds(array, statistics.draw(len(array), 1, rng=np.random.default_rng(seed)))

@@ -1,0 +1,138 @@
+"""The report as files: one self-contained page, a Markdown twin, figures and tables."""
+
+from __future__ import annotations
+
+import base64
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import jinja2
+import vl_convert
+from markupsafe import Markup
+
+from sweeper.errors import ResultsError
+from sweeper.files import write_bytes
+from sweeper.report import literature
+from sweeper.report.document import Document
+from sweeper.report.figure import VEGA_LITE, Figure
+from sweeper.report.figures import draw_figures
+from sweeper.report.panels import PanelGrid, panel_grid
+from sweeper.report.sheets import decision_grid, plane, set_tables
+from sweeper.report.statistics import REPS, stretch
+from sweeper.report.typeset import Table, markdown_text, to_latex, to_markdown
+from sweeper.report.writing import number, percent
+
+if TYPE_CHECKING:
+    from sweeper.results.results import Results
+
+_EMBED = """
+const charts = document.querySelectorAll('[data-chart]');
+for (const place of charts) {
+  const spec = JSON.parse(document.getElementById('spec-' + place.dataset.chart).textContent);
+  const options = {
+    // Without a $schema vega-embed guesses, and takes a concatenation for Vega.
+    mode: 'vega-lite',
+    renderer: 'svg',
+    actions: {export: true, source: false, compiled: false, editor: false},
+    downloadFileName: place.dataset.chart,
+    tooltip: {theme: 'custom'},
+  };
+  vegaEmbed(place, spec, options).catch((error) => console.error(place.dataset.chart, error));
+}
+"""
+
+
+def build_report(results: Results, folder: Path, *, panels: Path | None = None, seed: int = 0) -> Path:
+    """Write `report.html`, `report.md`, `figures/` and `tables/` into `folder`; return the path of the page.
+
+    Everything is made before the first file is written, each file is replaced whole, and the page comes last: a build
+    that fails leaves the report that was there.
+
+    Args:
+        panels: Folder of prediction pictures; see `panels.panel_grid`.
+        seed: Of the resampling behind the intervals; equal seeds give equal reports.
+
+    Raises: ResultsError when a panel cannot be read or the folder cannot be written.
+    """
+    files = render(Document(results, seed=seed), panel_grid(results, panels))
+    try:
+        for name, content in files.items():
+            write_bytes(folder / name, content)
+    except OSError as error:
+        place = error.filename or folder
+        raise ResultsError(
+            f"{place}: the report cannot be written ({error.strerror}); free space or choose another folder"
+        ) from error
+    return folder / "report.html"
+
+
+def render(document: Document, panels: PanelGrid | None = None) -> dict[str, bytes]:
+    """Return the content of every file of the report by its path, the page last."""
+    figures, tables = draw_figures(document), set_tables(document)
+    files: dict[str, bytes] = {}
+    for figure in figures:
+        files[f"figures/{figure.name}.svg"] = figure.svg.encode()
+        files[f"figures/{figure.name}.png"] = figure.png
+    for table in tables.values():
+        files[f"tables/{table.name}.csv"] = table.frame.to_csv(index=False, lineterminator="\n").encode()
+        if table.head:
+            files[f"tables/{table.name}.tex"] = to_latex(table).encode()
+    words = {
+        "document": document,
+        "meta": document.results.meta,
+        "answer": document.answer,
+        "figures": figures,
+        "tables": tables,
+        "panels": panels,
+        "plane": plane(document),
+        "decision": decision_grid(tables["decision"]),
+        "hypothesis": literature.HYPOTHESIS,
+        "resamples": REPS,
+        "stretches": [(seeds, f"{stretch(seeds):.1f}") for seeds in (2, 3, 5, 10)],
+    }
+    for name in ("report.md", "report.html"):
+        files[name] = _environment().get_template(f"{name}.j2").render(words).encode()
+    return files
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("sweeper.report"),
+        autoescape=jinja2.select_autoescape(enabled_extensions=("html", "html.j2"), default=False),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"md": markdown_text, "markdown_table": to_markdown, "picture": _picture, "long": _long}
+    environment.globals |= {"script": _script, "style": _style, "specification": _specification}
+    environment.globals |= {"percent": percent, "number": number}
+    return environment
+
+
+def _picture(figure: Figure) -> str:
+    return f"data:image/svg+xml;base64,{base64.b64encode(figure.svg.encode()).decode('ascii')}"
+
+
+def _long(table: Table) -> bool:
+    return len(table.rows) > 30
+
+
+def _specification(figure: Figure) -> Markup:
+    return Markup(figure.script)
+
+
+@cache
+def _script() -> Markup:
+    """Return Vega and the lines that draw the charts: the only script of the page."""
+    bundle: str = vl_convert.javascript_bundle(_EMBED, vl_version=VEGA_LITE)
+    if "</script" in bundle.lower():
+        raise ResultsError("this version of vl-convert makes a bundle that cannot be put into a page; use another one")
+    return Markup(bundle)
+
+
+@cache
+def _style() -> Markup:
+    return Markup(resources.files("sweeper.report").joinpath("templates/report.css").read_text("utf-8"))

@@ -1,0 +1,196 @@
+"""The report's tables as tidy frames with plain numbers; how they are set in type is `typeset.py`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow.compute as pc
+
+from sweeper.report.evidence import confirmed
+from sweeper.report.measured import select
+from sweeper.results.schema import MINORITY
+
+if TYPE_CHECKING:
+    from sweeper.results.results import Results
+
+OVERLAPS = ("overlap-aware", "per-pixel", "boundary-aware", "mixed")
+TRADEOFFS = ("symmetric", "class-weighted", "tunable")
+PLANE_METRICS = ("iou", "recall", "precision")
+
+
+def shown_levels(results: Results) -> list[float]:
+    """Return the levels a summary shows: the reference and the hardest, once if they are one."""
+    return sorted({float(results.meta["reference"]), max(results.meta["levels"])})
+
+
+def design_space(results: Results, measured: pd.DataFrame) -> pd.DataFrame:
+    """Place every family on the two axes with its measured minority scores, tuned, at argmax.
+
+    Columns: overlap, tradeoff, family, level, then mean, low and high of `PLANE_METRICS` (prefixed), seeds. A family
+    without a confirmed score has NaN. Rows cover `shown_levels`.
+    """
+    rows = []
+    for family, about in results.meta["families"].items():
+        for level in shown_levels(results):
+            row: dict[str, Any] = {
+                "overlap": about["overlap"],
+                "tradeoff": about["tradeoff"],
+                "family": family,
+                "level": level,
+            }
+            found = select(measured, family=family, level=level, setting="tuned", point="argmax", class_=MINORITY)
+            by_metric = found.set_index("metric")
+            for metric in PLANE_METRICS:
+                for column, name in (("mean", metric), ("low", f"{metric}_low"), ("high", f"{metric}_high")):
+                    row[name] = by_metric.at[metric, column] if metric in by_metric.index else float("nan")
+            row["seeds"] = int(found["seeds"].max()) if len(found) else 0
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def chosen_settings(results: Results) -> pd.DataFrame:
+    """Return the hyperparameters in use per family and level.
+
+    Columns: family, level, hyperparameter, symbol, tuned, default. Families without hyperparameters have no row.
+    Training hyperparameters the study tunes are among them, as `training.lr` and the like.
+    """
+    rows = []
+    trials = confirmed(results)
+    for family, about in results.meta["families"].items():
+        dials = about["hyperparameters"]
+        for level in results.meta["levels"]:
+            cell = trials[(trials["family"] == family) & (trials["level"] == level)]
+            tuned = _setting(cell[cell["is_tuned"]])
+            default = _setting(cell[cell["is_default"]])
+            if tuned is None:
+                continue
+            for name, value in tuned.items():
+                known = dials.get(name, {})
+                usual = (default or {}).get(name, known.get("default"))
+                rows.append((family, level, name, known.get("symbol", ""), value, usual))
+    frame = pd.DataFrame(rows, columns=["family", "level", "hyperparameter", "symbol", "tuned", "default"])
+    # Numbers, words and nothing share a column: kept as Python objects so that 2 does not turn into 2.0.
+    return frame.astype({"tuned": object, "default": object})
+
+
+def _setting(trials: pd.DataFrame) -> dict[str, Any] | None:
+    return None if trials.empty else dict(json.loads(trials.iloc[0]["hyperparameters"]))
+
+
+def per_class(measured: pd.DataFrame) -> pd.DataFrame:
+    """Return the measured rows of single classes and of the minority, tuned, at argmax."""
+    return select(measured, setting="tuned", point="argmax").drop(columns=["setting", "point"]).reset_index(drop=True)
+
+
+def operating_points(results: Results, measured: pd.DataFrame) -> pd.DataFrame:
+    """Return tuned minority scores at argmax and at the shifted threshold, with the mean offset chosen on validation.
+
+    Columns: family, level, metric, argmax, argmax_low, argmax_high, shifted, shifted_low, shifted_high, offset.
+    """
+    rows = select(measured, setting="tuned", class_=MINORITY)
+    rows = rows[rows["metric"].isin(PLANE_METRICS)]
+    parts = [
+        rows[rows["point"] == point]
+        .set_index(["family", "level", "metric"])[["mean", "low", "high"]]
+        .rename(columns={"mean": point, "low": f"{point}_low", "high": f"{point}_high"})
+        for point in ("argmax", "shifted")
+    ]
+    joined = parts[0].join(parts[1], how="outer", sort=False).reset_index()
+    trials = confirmed(results)
+    offsets = trials[trials["is_tuned"]].groupby(["family", "level"])["offset"].mean().rename("offset").reset_index()
+    return joined.merge(offsets, on=["family", "level"], how="left")
+
+
+def budget(results: Results) -> pd.DataFrame:
+    """Return the ledger of the search, one row per cell, with the trials and epochs it used."""
+    columns = ["family", "level", "trials", "completed", "stopped", "failed", "epochs", "seconds"]
+    return pd.DataFrame(results.meta.get("ledger") or [], columns=columns)
+
+
+def failures(results: Results) -> pd.DataFrame:
+    """Return how often each family went wrong, over search and confirm.
+
+    Columns: family, trials, failed, collapsed (ended without finding one minority pixel, on validation in the search
+    and on test in confirm), share (of both), reason (the most common one).
+    """
+    trials = results.trials.to_pandas()
+    scores = results.scores
+    wanted = pc.and_(
+        pc.and_(pc.is_null(scores["image"]), pc.equal(scores["class"], MINORITY)),
+        pc.and_(pc.equal(scores["point"], "argmax"), pc.equal(scores["metric"], "recall")),
+    )
+    recall = scores.filter(wanted).to_pandas()
+    # A confirm trial has scores on both splits; a trial collapsed if any of them shows it.
+    collapsed = set(recall[recall["value"] == 0]["key"])
+    rows = []
+    for family in results.meta["families"]:
+        own = trials[trials["family"] == family]
+        failed = own[own["status"] == "failed"]
+        gone = own[(own["status"] == "completed") & own["key"].isin(collapsed)]
+        reasons = failed["reason"].dropna().value_counts()
+        share = (len(failed) + len(gone)) / len(own) if len(own) else float("nan")
+        rows.append((family, len(own), len(failed), len(gone), share, reasons.index[0] if len(reasons) else ""))
+    return pd.DataFrame(rows, columns=["family", "trials", "failed", "collapsed", "share", "reason"])
+
+
+def missing(results: Results) -> pd.DataFrame:
+    """Return where the tuned setting lacks planned confirm trials. Columns: family, level, seeds, planned."""
+    trials = confirmed(results)
+    done = trials[trials["is_tuned"]].groupby(["family", "level"])["seed"].nunique()
+    planned = int(results.meta["study"]["confirm"]["seeds"])
+    rows = [
+        (family, level, int(done.get((family, level), 0)), planned)
+        for family in results.meta["families"]
+        for level in results.meta["levels"]
+    ]
+    frame = pd.DataFrame(rows, columns=["family", "level", "seeds", "planned"])
+    return frame[frame["seeds"] < frame["planned"]].reset_index(drop=True)
+
+
+def levels_reached(results: Results) -> pd.DataFrame:
+    """Return how each level was reached on test.
+
+    Columns: level, measured (background fraction under the weights), weighting (mixture or tilt), ess (effective number
+    of test patches).
+    """
+    trials = confirmed(results)
+    rows = []
+    for level in results.meta["levels"]:
+        own = trials[trials["level"] == level]
+        if len(own):
+            first = own.iloc[0]
+            rows.append((level, first["level_test"], first["weighting_test"], first["ess_test"]))
+    return pd.DataFrame(rows, columns=["level", "measured", "weighting", "ess"])
+
+
+def provenance(results: Results) -> pd.DataFrame:
+    """Return what made these numbers. Columns: section, key, value; everything as text."""
+    meta = results.meta
+    rows: list[tuple[str, str, str]] = [
+        ("study", "name", str(meta["study"]["name"])),
+        ("study", "command", str(meta.get("command") or "not recorded")),
+        ("study", "created", str(meta.get("created") or "not recorded")),
+        ("study", "selection", str(meta.get("selection") or "not recorded")),
+        ("data", "name", str(meta["data"]["name"])),
+        ("data", "fingerprint", str(meta["data"]["fingerprint"])),
+        ("data", "patch", f"{meta['data']['patch']} px"),
+    ]
+    for split, about in (meta["data"].get("splits") or {}).items():
+        natural = about.get("natural_level")
+        text = f"{about['pictures']} pictures, {about['patches']} patches"
+        rows.append(("data", split, text + (f", natural level {natural:.3f}" if natural is not None else "")))
+    for section in ("data", "imbalance", "model", "training", "search", "confirm"):
+        for key, value in (meta["study"].get(section) or {}).items():
+            rows.append((f"study.{section}", str(key), _plain(value)))
+    for key, value in (meta.get("versions") or {}).items():
+        rows.append(("versions", str(key), _plain(value)))
+    host = meta.get("host")
+    for key, value in host.items() if isinstance(host, dict) else [("host", host)]:
+        rows.append(("host", str(key), _plain(value)))
+    return pd.DataFrame(rows, columns=["section", "key", "value"])
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)

@@ -1,0 +1,152 @@
+"""Results read back from MLflow, equal to those saved as Parquet."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sweeper.errors import ResultsError, suggest
+from sweeper.results import mlflow_layout as layout
+from sweeper.results.assemble import assemble
+from sweeper.results.mlflow_client import configure, connect, one_line, redact, search_runs, sqlite_path
+from sweeper.results.record import Score, TrialRecord
+from sweeper.results.results import Results
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from mlflow.tracking import MlflowClient
+
+DOWNLOADS = 8
+"""Artifacts fetched at once; a fetch is latency, not work."""
+
+
+def load(tracking_uri: str, experiment: str, *, study: str | None = None) -> Results:
+    """Read one study from an MLflow experiment. Trials still being written, and deleted ones, are left out.
+
+    Args:
+        tracking_uri: Address of a store or server, e.g. `sqlite:////abs/mlflow.db` or `http://host:5000`.
+        experiment: Its name.
+        study: Which study, where the experiment holds several.
+
+    Raises: ResultsError when there is no such experiment or study, when a run was not written by sweeper or lost its
+        artifacts, or when MLflow cannot be read.
+    """
+    database = sqlite_path(tracking_uri)
+    if database is not None and not database.is_file():
+        raise ResultsError(f"{database}: there is no such file; give the `mlflow.db` of a run folder")
+    configure()
+    with _told_in_one_line(tracking_uri), tempfile.TemporaryDirectory(prefix="sweeper-") as scratch:
+        client = connect(tracking_uri)
+        experiment_id = _experiment_id(client, experiment)
+        study_run = _study_run(client, experiment_id, experiment, study)
+        meta = json.loads(_artifact(client, study_run, layout.META_FILE, Path(scratch)).read_text(encoding="utf-8"))
+        runs = _trial_runs(client, experiment_id, study_run)
+        with ThreadPoolExecutor(DOWNLOADS) as pool:
+            records = list(pool.map(lambda run: _read_record(client, run, Path(scratch)), runs))
+    return assemble(records, meta)
+
+
+def _experiment_id(client: MlflowClient, name: str) -> str:
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        known = [experiment.name for experiment in client.search_experiments()]
+        raise ResultsError(f"there is no MLflow experiment {name!r}; {suggest(name, known)}")
+    return str(found.experiment_id)
+
+
+def _study_run(client: MlflowClient, experiment_id: str, experiment: str, study: str | None) -> Run:
+    runs = list(search_runs(client, experiment_id, f"tags.`{layout.KIND}` = 'study'"))
+    by_name: dict[str, Run] = {}
+    for run in runs:  # oldest first: a duplicate made by two writers at once is the younger
+        by_name.setdefault(run.data.tags.get(layout.STUDY, ""), run)
+    if not by_name:
+        raise ResultsError(
+            f"the MLflow experiment {experiment!r} holds no study of sweeper; give the experiment of a study"
+        )
+    if study is None and len(by_name) > 1:
+        raise ResultsError(
+            f"the MLflow experiment {experiment!r} holds several studies; choose from {', '.join(sorted(by_name))}"
+        )
+    if study is not None and study not in by_name:
+        raise ResultsError(f"the MLflow experiment {experiment!r} holds no study {study!r}; {suggest(study, by_name)}")
+    return next(iter(by_name.values())) if study is None else by_name[study]
+
+
+def _trial_runs(client: MlflowClient, experiment_id: str, study_run: Run) -> list[Run]:
+    by_key: dict[str, Run] = {}
+    condition = f"tags.`{layout.STUDY_RUN}` = '{study_run.info.run_id}' and tags.`{layout.KIND}` = 'trial'"
+    for run in search_runs(client, experiment_id, condition):
+        if run.info.status in layout.RUN_STATUS.values():
+            by_key.setdefault(run.data.tags.get(layout.TRIAL_KEY, run.info.run_id), run)
+    return list(by_key.values())
+
+
+def _read_record(client: MlflowClient, run: Run, scratch: Path) -> TrialRecord:
+    tags: dict[str, str] = run.data.tags
+    try:
+        fields: Any = layout.from_tags(layout.RECORD, tags)
+        classes: Any = layout.from_tags(layout.CLASSES, tags)
+        absent: Any = layout.from_tags(layout.ABSENT, tags)
+        scores = [*_pooled_scores(run.data.metrics, classes, absent), *_image_scores(client, run, fields, scratch)]
+        return TrialRecord(**fields["trial"], scores=tuple(scores))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ResultsError(
+            f"the MLflow run {run.info.run_id} ({run.info.run_name}) is not as this version of sweeper writes it "
+            f"({type(error).__name__}: {one_line(error)}); delete it in MLflow and run `sweeper sync`"
+        ) from error
+
+
+def _pooled_scores(metrics: dict[str, float], classes: dict[str, str], absent: list[str]) -> Iterator[Score]:
+    for name, value in [*metrics.items(), *((name, None) for name in absent)]:
+        parts = layout.parse_score_metric(name)
+        if parts is not None:
+            split, point, label, metric = parts
+            yield Score(split, point, None, classes[label], metric, value)
+
+
+def _image_scores(client: MlflowClient, run: Run, fields: dict[str, Any], scratch: Path) -> Iterator[Score]:
+    if not fields["image_scores"]:
+        return
+    path = _artifact(client, run, layout.IMAGE_SCORES_FILE, scratch)
+    try:
+        rows = pq.read_table(path).to_pylist()
+    except pa.ArrowException as error:
+        raise ValueError(f"{layout.IMAGE_SCORES_FILE} is damaged: {one_line(error)}") from error
+    for row in rows:
+        yield Score(row["split"], row["point"], row["image"], row["class"], row["metric"], row["value"])
+
+
+def _artifact(client: MlflowClient, run: Run, name: str, scratch: Path) -> Path:
+    from mlflow.exceptions import MlflowException
+
+    folder = scratch / run.info.run_id
+    folder.mkdir(exist_ok=True)
+    try:
+        return Path(client.download_artifacts(run.info.run_id, name, str(folder)))
+    except (MlflowException, OSError) as error:
+        raise ResultsError(
+            f"the MLflow run {run.info.run_id} ({run.info.run_name}) has no readable artifact {name} at "
+            f"{redact(str(run.info.artifact_uri))} ({one_line(error)}); if the run folder was moved, read its "
+            "`results` folder instead"
+        ) from error
+
+
+@contextmanager
+def _told_in_one_line(uri: str) -> Iterator[None]:
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError) as error:
+        raise ResultsError(
+            f"{redact(uri)}: MLflow cannot be read ({one_line(error)}); check the address and that the server runs"
+        ) from error

@@ -1,0 +1,97 @@
+"""How a study lies in MLflow: names of tags, metrics and artifacts. The tracker writes by it, the loader reads by it.
+
+experiment
+└── study run           kind=study; meta.json, study.yaml
+    └── family run      kind=family, one per family and stage; scores averaged over its trials
+        └── trial run   kind=trial; the row of the `trials` table as a tag, pooled scores as metrics,
+                        scores of single images as an artifact
+
+Pure: MLflow is not imported here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+
+KIND = "sweeper.kind"
+STUDY = "sweeper.study"
+STUDY_RUN = "sweeper.study_run"
+"""Id of the study run, on every run below it: found without putting a user's words into a filter."""
+FAMILY = "sweeper.family"
+STAGE = "sweeper.stage"
+LEVEL = "sweeper.level"
+SEED = "sweeper.seed"
+TRIAL_KEY = "sweeper.trial_key"
+STATUS = "sweeper.status"
+REASON = "sweeper.reason"
+IS_DEFAULT = "sweeper.is_default"
+
+RECORD = "sweeper.record"
+"""The trial as JSON, without history and scores; split over several tags where long."""
+CLASSES = "sweeper.classes"
+"""JSON object: the name of a class inside metric names -> the class."""
+ABSENT = "sweeper.absent"
+"""JSON list of the metrics that are null: MLflow cannot hold an undefined score."""
+
+PARENT = "mlflow.parentRunId"
+META_FILE = "meta.json"
+STUDY_FILE = "study.yaml"
+IMAGE_SCORES_FILE = "scores_by_image.parquet"
+
+RUN_STATUS = {"completed": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
+"""How a trial ended -> the status of its MLflow run. A run in no such status was left half-written."""
+
+TAG_LENGTH = 4000
+"""Characters of one tag: MLflow takes 8000, some servers 5000."""
+
+_UNSAFE = re.compile(r"[^\w -]+")
+
+
+def class_labels(names: Iterable[str]) -> dict[str, str]:
+    """Return a distinct label, legal within a metric name, for every class name.
+
+    MLflow allows letters, digits, `_`, `-`, `.`, space, `:` and `/` there; `/` and `.` structure the name, so they are
+    not used. Labels differ by more than case, since some databases compare without it.
+    """
+    labels: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in dict.fromkeys(names):
+        base = " ".join(_UNSAFE.sub(" ", name).split())[:100] or "class"
+        label, number = base, 1
+        while label.casefold() in taken:
+            number += 1
+            label = f"{base}-{number}"
+        taken.add(label.casefold())
+        labels[name] = label
+    return labels
+
+
+def score_metric(split: str, point: str, label: str, metric: str) -> str:
+    """Return the MLflow metric name of one pooled score, e.g. `test/argmax/crack/iou`."""
+    return f"{split}/{point}/{label}/{metric}"
+
+
+def parse_score_metric(name: str) -> tuple[str, str, str, str] | None:
+    """Return (split, point, label, metric), or None for a metric that is no pooled score."""
+    parts = name.split("/")
+    return (parts[0], parts[1], parts[2], parts[3]) if len(parts) == 4 else None
+
+
+def to_tags(name: str, value: object) -> dict[str, str]:
+    """Return `value` as JSON under the tag `name`, continued in `name.1`, `name.2`, ... where it is long."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    pieces = [text[start : start + TAG_LENGTH] for start in range(0, len(text), TAG_LENGTH)]
+    return {name if index == 0 else f"{name}.{index}": piece for index, piece in enumerate(pieces)}
+
+
+def from_tags(name: str, tags: Mapping[str, str]) -> object:
+    """Read what `to_tags` wrote.
+
+    Raises: KeyError where the tag is missing, ValueError where it is not whole.
+    """
+    pieces = [tags[name]]
+    while (piece := tags.get(f"{name}.{len(pieces)}")) is not None:
+        pieces.append(piece)
+    return json.loads("".join(pieces))

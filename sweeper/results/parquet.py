@@ -1,0 +1,114 @@
+"""Results as two Parquet files, with the study's name, versions and meta data inside each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sweeper.errors import ResultsError
+from sweeper.results.files import replace_atomically
+from sweeper.results.meta import to_json
+from sweeper.results.results import Results
+from sweeper.results.schema import SCHEMA_VERSION, SCORES, TRIALS
+
+TRIALS_FILE = "trials.parquet"
+SCORES_FILE = "scores.parquet"
+
+
+def save(results: Results, folder: Path) -> tuple[Path, Path]:
+    """Write `trials.parquet` and `scores.parquet`; each appears whole or not at all. Returns their paths.
+
+    Raises: ResultsError when the folder cannot be written.
+    """
+    meta = to_json(results.meta)
+    metadata = {
+        "sweeper.schema": str(SCHEMA_VERSION),
+        "sweeper.study": str(results.meta.get("study", {}).get("name", "")),
+        "sweeper.versions": json.dumps(results.meta.get("versions", {}), sort_keys=True),
+        "sweeper.meta": meta,
+        "sweeper.pair": _stamp(results, meta),
+    }
+    paths = (folder / TRIALS_FILE, folder / SCORES_FILE)
+    for path, table in zip(paths, (results.trials, results.scores), strict=True):
+        sink = pa.BufferOutputStream()
+        pq.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd")
+        replace_atomically(path, sink.getvalue().to_pybytes())
+    return paths
+
+
+def load(path: str | os.PathLike[str]) -> Results:
+    """Read what `save` wrote, given its folder or the path of its `trials.parquet`.
+
+    Raises: ResultsError naming the file and what is wrong with it.
+    """
+    folder = Path(path)
+    if folder.name in (TRIALS_FILE, SCORES_FILE):
+        folder = folder.parent
+    if not folder.is_dir():
+        raise ResultsError(f"{folder}: there is no such folder; give the `results` folder that `sweeper run` wrote")
+    trials, metadata = _read(folder / TRIALS_FILE, TRIALS)
+    scores, scores_metadata = _read(folder / SCORES_FILE, SCORES)
+    if metadata["sweeper.pair"] != scores_metadata["sweeper.pair"]:
+        raise ResultsError(
+            f"{folder}: {TRIALS_FILE} and {SCORES_FILE} were written at different times and do not belong together; "
+            "run the same `sweeper run` again to write both"
+        )
+    return Results(trials=trials, scores=scores, meta=json.loads(metadata["sweeper.meta"]))
+
+
+def _stamp(results: Results, meta: str) -> str:
+    """Return a hash of all contents. Both files carry it: a crash between the two writes cannot pass for a result."""
+    digest = hashlib.sha256(meta.encode())
+    for table in (results.trials, results.scores):
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table.combine_chunks())
+        digest.update(sink.getvalue())
+    return digest.hexdigest()
+
+
+def _read(path: Path, schema: pa.Schema) -> tuple[pa.Table, dict[str, str]]:
+    if not path.is_file():
+        raise ResultsError(f"{path}: there are no results here; give the `results` folder that `sweeper run` wrote")
+    try:
+        table = pq.read_table(path, partitioning=None)
+    except (pa.ArrowException, OSError) as error:
+        raise ResultsError(
+            f"{path}: cannot be read as Parquet ({_first_line(error)}); write it again or restore a copy"
+        ) from error
+    raw: dict[bytes, bytes] = table.schema.metadata or {}
+    metadata = {key.decode(errors="replace"): value.decode(errors="replace") for key, value in raw.items()}
+    if not {"sweeper.schema", "sweeper.meta", "sweeper.pair"} <= metadata.keys():
+        raise ResultsError(f"{path}: was not written by sweeper; give the `results` folder that `sweeper run` wrote")
+    if metadata["sweeper.schema"] != str(SCHEMA_VERSION):
+        raise ResultsError(
+            f"{path}: has results schema {metadata['sweeper.schema']}, this version of sweeper reads {SCHEMA_VERSION}; "
+            "use the version named in its metadata under sweeper.versions"
+        )
+    table = table.replace_schema_metadata(None)
+    if not table.schema.equals(schema):
+        raise ResultsError(f"{path}: its columns are not those of {path.stem}; {_difference(table.schema, schema)}")
+    return table, metadata
+
+
+def _difference(found: pa.Schema, wanted: pa.Schema) -> str:
+    missing = [name for name in wanted.names if name not in found.names]
+    foreign = [name for name in found.names if name not in wanted.names]
+    if missing or foreign:
+        return f"missing: {', '.join(missing) or 'none'}; unknown: {', '.join(foreign) or 'none'}"
+    kinds = [
+        f"{name} is {found.field(name).type}, not {wanted.field(name).type}"
+        for name in wanted.names
+        if not found.field(name).equals(wanted.field(name))
+    ]
+    return "; ".join(kinds) or "their order differs"
+
+
+def _first_line(error: BaseException) -> Any:
+    return (str(error).splitlines() or [type(error).__name__])[0]

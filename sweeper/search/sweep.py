@@ -1,0 +1,244 @@
+"""What to run next: the whole study as a source of trials. Knows nothing of Ray.
+
+Cells take turns, so that families never starve one another. A cell has `search.parallel` trials in flight; as soon as
+its search is complete its confirm trials are offered, while other cells still search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sweeper.domains import Value, admits
+from sweeper.results.record import TrialRecord
+from sweeper.search.halving import goes_on, rungs
+from sweeper.search.suggest import Seen, suggest
+from sweeper.study.plan import Cell, Plan
+from sweeper.training.trial import Trial
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A trial to run, with what its record must say beyond the trial itself."""
+
+    trial: Trial
+    values: Mapping[str, Value]
+    """Hyperparameters of the loss, and `training.lr` and the like where the study searches them."""
+    number: int | None
+    """Order of proposal within its cell; None for confirm trials."""
+    is_default: bool
+
+
+@dataclass
+class _CellState:
+    """The search of one cell so far."""
+
+    cell: Cell
+    seen: dict[int, Seen] = field(default_factory=dict)
+    """Recorded trials by number."""
+    running: dict[int, Proposal] = field(default_factory=dict)
+    curves: dict[int, dict[int, float]] = field(default_factory=dict)
+    """Validation score by epoch of the trials running."""
+
+    @property
+    def complete(self) -> bool:
+        return len(self.seen) >= self.cell.budget
+
+    def best(self) -> Seen | None:
+        """Return the completed trial with the best objective; the earlier one on a tie."""
+        done = [seen for seen in self.seen.values() if seen.status == "completed" and seen.objective is not None]
+        return max(done, key=lambda seen: (seen.objective, -seen.number), default=None)
+
+
+class Sweep:
+    """A study as a source of trials: `next` proposes, `epoch` judges, `finish` takes results.
+
+    Args:
+        plan: What is to be run.
+        records: What was recorded before; none of it is proposed again.
+    """
+
+    def __init__(self, plan: Plan, records: Iterable[TrialRecord] = ()) -> None:
+        self.plan = plan
+        self.recorded = {record.key: record for record in records}
+        self.running: dict[str, Proposal] = {}
+        self._cells = [_CellState(cell) for cell in plan.cells]
+        self._rungs = rungs(plan.study.training.epochs) if plan.study.search.stopping == "asha" else ()
+        for state in self._cells:
+            self._replay(state)
+
+    def next(self) -> Proposal | None:
+        """Return the next trial to run, or None while there is nothing that may start yet."""
+        for state in sorted(self._cells, key=lambda state: len(state.seen) + len(state.running)):
+            proposal = self._next_of_search(state)
+            if proposal is not None:
+                return self._start(proposal, state)
+        for state in self._cells:
+            for proposal in self.confirm_trials(state.cell):
+                if proposal.trial.key not in self.recorded and proposal.trial.key not in self.running:
+                    return self._start(proposal, None)
+        return None
+
+    @property
+    def done(self) -> bool:
+        """Whether every trial of the study is recorded."""
+        return not self.running and all(
+            state.complete and all(one.trial.key in self.recorded for one in self.confirm_trials(state.cell))
+            for state in self._cells
+        )
+
+    def epoch(self, key: str, epoch: int, value: float | None) -> bool:
+        """Take the validation score of one epoch; return whether the trial should go on."""
+        proposal = self.running[key]
+        if proposal.number is None or value is None:
+            return True
+        state = self._state(proposal.trial)
+        state.curves.setdefault(proposal.number, {})[epoch] = value
+        if epoch not in self._rungs:
+            return True
+        visible = self._visible(state, proposal.number)
+        peers = [seen.curve[epoch] for seen in visible if epoch in seen.curve and seen.status != "failed"]
+        return goes_on(value, peers)
+
+    def finish(self, record: TrialRecord) -> None:
+        """Take the record of a trial that ended."""
+        proposal = self.running.pop(record.key)
+        self.recorded[record.key] = record
+        if proposal.number is not None:
+            state = self._state(proposal.trial)
+            state.running.pop(proposal.number)
+            state.seen[proposal.number] = self._seen(record, proposal.number)
+
+    def give_back(self, key: str) -> None:
+        """Take back a trial that was proposed but could not be run to an end; it will be proposed again."""
+        proposal = self.running.pop(key)
+        if proposal.number is not None:
+            self._state(proposal.trial).running.pop(proposal.number)
+
+    def confirm_trials(self, cell: Cell) -> list[Proposal]:
+        """Return the confirm trials of a cell, none before its search is complete."""
+        state = next(state for state in self._cells if state.cell is cell)
+        if not state.complete:
+            return []
+        best = state.best()
+        settings: list[Mapping[str, Value]] = [] if best is None else [best.values]
+        if (self.plan.study.confirm.include_default or best is None) and cell.default not in settings:
+            settings.append(cell.default)
+        levels = [level for level in self.plan.study.levels if self.plan.searched_at(level) == cell.level]
+        return [
+            self._proposal(cell, values, level=level, seed=seed, number=None)
+            for level in levels
+            for seed in self.plan.study.confirm_seeds
+            for values in settings
+        ]
+
+    def totals(self) -> dict[str, tuple[int, int]]:
+        """Return (recorded, planned) trials of each stage; for confirm an upper bound until all cells are searched."""
+        searched = sum(len(state.seen) for state in self._cells)
+        confirmed = sum(record.stage == "confirm" for record in self.recorded.values() if record.key in self._known())
+        planned = sum(len(self.confirm_trials(state.cell)) for state in self._cells if state.complete)
+        if not all(state.complete for state in self._cells):
+            planned = max(planned, self.plan.confirm_trials)
+        return {"search": (searched, self.plan.search_trials), "confirm": (confirmed, planned)}
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """Return each cell's trials, epochs and seconds: equal budgets are checked, not hoped for."""
+        rows = []
+        for state in self._cells:
+            keys = [self._search_trial(state, number).key for number in sorted(state.seen)]
+            records = [self.recorded[key] for key in keys]
+            rows.append(
+                {
+                    "family": state.cell.family,
+                    "level": state.cell.level,
+                    "budget": state.cell.budget,
+                    "trials": len(records),
+                    "completed": sum(one.status == "completed" for one in records),
+                    "stopped": sum(one.status == "stopped" for one in records),
+                    "failed": sum(one.status == "failed" for one in records),
+                    "epochs": sum(one.epochs for one in records),
+                    "seconds": round(sum(one.seconds for one in records), 3),
+                }
+            )
+        return rows
+
+    def current(self) -> list[TrialRecord]:
+        """Return the recorded trials that belong to the study as it is now planned."""
+        known = self._known()
+        return [record for key, record in self.recorded.items() if key in known]
+
+    def _known(self) -> set[str]:
+        keys: set[str] = set()
+        for state in self._cells:
+            keys.update(self._search_trial(state, number).key for number in state.seen)
+            keys.update(proposal.trial.key for proposal in self.confirm_trials(state.cell))
+        return keys
+
+    def _next_of_search(self, state: _CellState) -> Proposal | None:
+        number = next(n for n in range(state.cell.budget + 1) if n not in state.seen and n not in state.running)
+        if number >= state.cell.budget:
+            return None
+        oldest_needed = number - self.plan.study.search.parallel
+        if any(n not in state.seen for n in range(oldest_needed + 1)):
+            return None
+        values = self._suggest(state, number)
+        seed = self.plan.study.search.seed
+        return self._proposal(state.cell, values, level=state.cell.level, seed=seed, number=number)
+
+    def _suggest(self, state: _CellState, number: int) -> dict[str, Value]:
+        search = self.plan.study.search
+        known: dict[int, Mapping[str, Value]] = {n: seen.values for n, seen in state.seen.items()}
+        known.update((n, proposal.values) for n, proposal in state.running.items())
+        return suggest(
+            state.cell,
+            number=number,
+            history=self._visible(state, number),
+            taken=[known[n] for n in sorted(known) if n < number],
+            sampler=search.sampler,
+            seed=search.seed,
+        )
+
+    def _visible(self, state: _CellState, number: int) -> list[Seen]:
+        """Return what trial `number` may learn from: by number, never by who happened to finish first."""
+        last = number - self.plan.study.search.parallel
+        return [state.seen[n] for n in sorted(state.seen) if n <= last]
+
+    def _replay(self, state: _CellState) -> None:
+        """Take over the recorded search trials of a cell by number; those of other domains or defaults stay out."""
+        for record in self.recorded.values():
+            if record.number is None or record.number >= state.cell.budget or record.number in state.seen:
+                continue
+            if (record.stage, record.family, record.level) != ("search", state.cell.family, state.cell.level):
+                continue
+            values = record.hyperparameters
+            trial = self.plan.trial(record.family, values, record.level, self.plan.study.search.seed, "search")
+            expected = record.number != 0 or dict(values) == dict(state.cell.default)
+            if trial.key == record.key and expected and admits(state.cell.domains, values):
+                state.seen[record.number] = self._seen(record, record.number)
+
+    def _start(self, proposal: Proposal, state: _CellState | None) -> Proposal:
+        self.running[proposal.trial.key] = proposal
+        if state is not None and proposal.number is not None:
+            state.running[proposal.number] = proposal
+        return proposal
+
+    def _proposal(
+        self, cell: Cell, values: Mapping[str, Value], *, level: float, seed: int, number: int | None
+    ) -> Proposal:
+        trial = self.plan.trial(cell.family, values, level, seed, "confirm" if number is None else "search")
+        return Proposal(trial, values, number, dict(values) == dict(cell.default))
+
+    def _search_trial(self, state: _CellState, number: int) -> Trial:
+        values = state.seen[number].values
+        return self.plan.trial(state.cell.family, values, state.cell.level, self.plan.study.search.seed, "search")
+
+    def _state(self, trial: Trial) -> _CellState:
+        return next(
+            state for state in self._cells if state.cell.family == trial.family and state.cell.level == trial.level
+        )
+
+    def _seen(self, record: TrialRecord, number: int) -> Seen:
+        metric = self.plan.study.search.metric
+        curve = {int(row["epoch"]): row[metric] for row in record.history if row.get(metric) is not None}
+        return Seen(number, dict(record.hyperparameters), record.status, record.objective, curve)

@@ -1,0 +1,117 @@
+"""The `families` section: which losses, with which domains. Checked against the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sweeper import domains
+from sweeper.domains import Choice, Complement, Domain, Int, LogUniform, Uniform
+from sweeper.errors import DomainError, UnknownFamily, UserError, suggest
+from sweeper.losses.catalogue import family
+from sweeper.losses.family import Family, Hyperparameter
+
+Report = Callable[[tuple[str | int, ...], str, str], None]
+"""Called with (key path, what is wrong, what would be right) for every problem."""
+
+
+def resolve_families(raw: Any, report: Report) -> dict[str, dict[str, Domain]]:
+    """Return, by canonical family name, every hyperparameter's domain: the family's own where the study is silent."""
+    if isinstance(raw, list | tuple):
+        entries: list[tuple[tuple[str | int, ...], Any, Any]] = [
+            (("families", index), name, {}) for index, name in enumerate(raw)
+        ]
+    elif isinstance(raw, Mapping):
+        entries = [(("families", name), name, body) for name, body in raw.items()]
+    else:
+        report(("families",), f"{raw!r} is not a list of names or a map", "for example [dice, tversky]")
+        return {}
+    if not entries:
+        report(("families",), "is empty", "list at least one family, for example [dice, tversky]")
+    resolved: dict[str, dict[str, Domain]] = {}
+    for path, name, body in entries:
+        if not isinstance(name, str):
+            report(path, f"{name!r} is not a name", "name a loss family")
+            continue
+        try:
+            known = family(name)
+        except UnknownFamily as error:
+            report(path, f"there is no loss family {name!r}", error.hint)
+            continue
+        except UserError as error:
+            report(path, str(error), "give `module:function` of a loss that can be imported")
+            continue
+        canonical = name if ":" in name else known.name
+        if canonical in resolved:
+            report(path, f"{name!r} is {canonical} once more", "name each family once")
+            continue
+        if body is None:
+            body = {}
+        if not isinstance(body, Mapping):
+            report(path, f"{body!r} is not a map of hyperparameters", "write {} or {hyperparameter: domain}")
+            continue
+        resolved[canonical] = _resolve_domains(known, body, path, report)
+    return resolved
+
+
+def _resolve_domains(
+    known: Family, body: Mapping[Any, Any], path: tuple[str | int, ...], report: Report
+) -> dict[str, Domain]:
+    given: dict[str, Domain] = {}
+    for key, spec in body.items():
+        dial = known.hyperparameters.get(key)
+        if dial is None:
+            names = known.hyperparameters
+            right = suggest(str(key), names) if names else f"{known.name} has none: write {known.name}: {{}}"
+            report((*path, key), f"{known.name} has no hyperparameter {key!r}", right)
+            continue
+        try:
+            given[key] = domains.parse_domain(spec)
+        except DomainError as error:
+            wrong, _, right = str(error).partition("; ")
+            report((*path, key), wrong, right or f"for example {key}: {_example(dial)}")
+            continue
+        if given[key] == domains.Fixed(None) and known.defaults[key] is None:
+            continue
+        problem = domains.outside(given[key], dial.legal)
+        if problem:
+            report((*path, key), f"{problem}", f"{key} of {known.name} may be {dial.legal}")
+    merged = {**known.domains, **given}
+    for key, domain in merged.items():
+        if isinstance(domain, Complement):
+            _check_complement(known, key, domain, merged, (*path, key), report)
+    return merged
+
+
+def _check_complement(
+    known: Family,
+    key: str,
+    domain: Complement,
+    merged: Mapping[str, Domain],
+    path: tuple[str | int, ...],
+    report: Report,
+) -> None:
+    partner = merged.get(domain.of)
+    if partner is None or domain.of == key:
+        others = [name for name in known.hyperparameters if name != key]
+        right = suggest(domain.of, others) if others else f"{known.name} has no other hyperparameter"
+        report(path, f"is the complement of {domain.of!r}", right)
+    elif isinstance(partner, Complement):
+        report(path, f"{key} and {domain.of} are complements of each other", f"give {domain.of} a domain of its own")
+    else:
+        legal = known.hyperparameters[key].legal
+        for value in domains.ends(partner):
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                report(path, f"is the complement of {domain.of}, which may be {value!r}", "complement needs numbers")
+                return
+            problem = domains.outside(domains.Fixed(round(1.0 - value, 12)), legal)
+            if problem:
+                report(path, f"is 1 − {domain.of} and so {problem}", f"narrow {domain.of}: {key} may be {legal}")
+
+
+def _example(dial: Hyperparameter) -> object:
+    legal = dial.search or dial.legal
+    match legal:
+        case Uniform() | LogUniform() | Int() | Choice():
+            return domains.domain_spec(legal)
+    return "a value"

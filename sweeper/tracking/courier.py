@@ -1,0 +1,131 @@
+"""The courier: carries recorded trials from the journal to a tracker, in the background, as often as it takes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from types import TracebackType
+
+from sweeper.results.mlflow_client import one_line
+from sweeper.results.record import TrialRecord
+from sweeper.tracking.door import Tracker, TrackerUnreachable
+from sweeper.tracking.journal import Journal
+
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 60.0
+
+
+class Courier:
+    """A tracker that is never in the way: a trial is in the journal when `record` returns, and travels on by itself.
+
+    One daemon thread opens the tracker and delivers in order. When that fails it tries again after 1, 2, 4, ... 60
+    seconds, with the trials that were refused last. What is not delivered when the process ends is left to the next
+    courier or to `sync`.
+    """
+
+    def __init__(
+        self, journal: Journal, make_tracker: Callable[[], Tracker], target: str, *, first_pause: float = FIRST_PAUSE
+    ) -> None:
+        """Start delivering what `journal` holds.
+
+        Args:
+            journal: Where trials are recorded first.
+            make_tracker: Opens the tracker; called in the courier's thread, again after a failure.
+            target: Id under which the journal notes what the tracker has, made by `uri.target_id`.
+            first_pause: Seconds before the first new attempt; doubled from one failure to the next.
+        """
+        self._journal = journal
+        self._make_tracker = make_tracker
+        self._target = target
+        self._first_pause = first_pause
+        self._refused: dict[str, None] = {}
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._last_error: str | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True, name="sweeper-courier")
+        self._thread.start()
+
+    def record(self, record: TrialRecord) -> None:
+        """Record one trial durably and return; it is delivered later.
+
+        Raises: SweeperError when the journal cannot be written.
+        """
+        self._journal.append(record)
+        self._wake.set()
+
+    def finished(self) -> set[str]:
+        """Return the keys of all recorded trials, delivered or not."""
+        return self._journal.finished()
+
+    @property
+    def pending(self) -> int:
+        """How many recorded trials the tracker does not have yet."""
+        return len(self._journal.finished() - self._journal.delivered(self._target))
+
+    @property
+    def last_error(self) -> str | None:
+        """Why the last attempt failed, in one line without passwords; None while all goes well."""
+        return self._last_error
+
+    def close(self, timeout: float = 30.0) -> int:
+        """Make one last attempt to deliver, for at most `timeout` seconds, and return how many trials are left."""
+        self._closing.set()
+        self._wake.set()
+        self._thread.join(timeout)
+        return self.pending
+
+    def __enter__(self) -> Courier:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self) -> None:
+        tracker: Tracker | None = None
+        pause = self._first_pause
+        while True:
+            self._wake.clear()
+            last = self._closing.is_set()
+            try:
+                tracker = tracker or self._open()
+                self._deliver(tracker)
+                failed = bool(self._refused)
+            except Exception as error:  # whatever a tracker does, the study goes on
+                self._last_error = one_line(error)
+                tracker, failed = None, True
+            if last:
+                return
+            if failed:
+                self._closing.wait(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+            else:
+                self._last_error, pause = None, self._first_pause
+                self._wake.wait()
+
+    def _open(self) -> Tracker:
+        """Open the tracker and learn what it has: the marks may be older or younger than its contents."""
+        tracker = self._make_tracker()
+        for key in tracker.finished() & self._journal.finished():
+            self._journal.mark_delivered(self._target, key)
+        return tracker
+
+    def _deliver(self, tracker: Tracker) -> None:
+        """Deliver all that is undelivered; a trial that fails does not hold up the others.
+
+        Raises: TrackerUnreachable at the first sign of it.
+        """
+        delivered = self._journal.delivered(self._target)
+        waiting = [key for key in self._journal.recorded() if key not in delivered]
+        for key in sorted(waiting, key=self._refused.__contains__):
+            try:
+                tracker.record(self._journal.read(key))
+                self._journal.mark_delivered(self._target, key)
+                self._refused.pop(key, None)
+            except TrackerUnreachable:
+                self._refused[key] = None
+                raise
+            except Exception as error:  # as above; the next trial may be fine
+                self._refused[key] = None
+                self._last_error = one_line(error)

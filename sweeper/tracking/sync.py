@@ -1,0 +1,48 @@
+"""Delivering in the foreground what a run could not: `sweeper sync`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sweeper.errors import TrackingError
+from sweeper.results.mlflow_client import one_line
+from sweeper.tracking.door import Tracker, TrackerUnreachable
+from sweeper.tracking.journal import Journal
+
+
+@dataclass(frozen=True, slots=True)
+class SyncReport:
+    """What `sync` did."""
+
+    delivered: int
+    """Trials the tracker did not have and now has."""
+    present: int
+    """Trials it already had."""
+    refused: dict[str, str]
+    """Trial key -> why the tracker would not take it, in one line."""
+
+
+def sync(journal: Journal, tracker: Tracker, target: str) -> SyncReport:
+    """Bring `tracker` level with `journal`. What the tracker says it has counts, not the delivery marks.
+
+    Args:
+        target: Id under which the journal notes what the tracker has, made by `uri.target_id`.
+
+    Raises: TrackerUnreachable when the tracker stops answering; what was delivered until then stays delivered.
+    """
+    there = tracker.finished()
+    delivered, present, refused = 0, 0, {}
+    for key in journal.recorded():
+        if key in there:
+            present += 1
+        else:
+            try:
+                tracker.record(journal.read(key))
+                delivered += 1
+            except TrackerUnreachable:
+                raise
+            except TrackingError as error:
+                refused[key] = one_line(error)
+                continue
+        journal.mark_delivered(target, key)
+    return SyncReport(delivered, present, refused)

@@ -1,0 +1,17 @@
+"""The learning rate of every step."""
+
+from __future__ import annotations
+
+import math
+
+
+def rate_factor(step: int, steps: int, warmup: float) -> float:
+    """Return the share of the peak learning rate at `step` (from 0) of `steps`, in (0, 1].
+
+    It rises linearly over the first `warmup` share of the steps, reaching 1 at the last of these, then falls to 0
+    along half a cosine. Step 0 already moves, and so does the last one: 0 itself would waste a step.
+    """
+    rising = round(warmup * steps)
+    if step < rising:
+        return (step + 1) / rising
+    return 0.5 * (1 + math.cos(math.pi * (step - rising) / (steps - rising)))

@@ -1,0 +1,270 @@
+"""Trains one trial and scores it. Knows nothing of who iterates over it."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import inspect
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sweeper.data.levels import LevelWeights, level_weights
+from sweeper.data.patches import SPLITS, Prepared, SplitName
+from sweeper.data.settings import IGNORE
+from sweeper.errors import LossError, RunFolderError, UserError, suggest
+from sweeper.losses.catalogue import family
+from sweeper.losses.family import Family
+from sweeper.training.augment import epoch_symmetries, transform
+from sweeper.training.device import describe, pick_device, pick_precision
+from sweeper.training.feed import Batch, Feed, Normalize
+from sweeper.training.metrics import HEADLINES
+from sweeper.training.model import build_model
+from sweeper.training.randomness import torch_seed
+from sweeper.training.sampling import epoch_batches, steps_in_epoch
+from sweeper.training.schedule import rate_factor
+from sweeper.training.scorer import Scorer
+from sweeper.training.scores import EpochResult, TrialScores
+from sweeper.training.trial import Trial
+from sweeper.training.watch import FiniteWatch, check_divergence
+
+_EVALUATION_BATCH = 32
+"""Patches per forward pass without gradients, at least. Results do not depend on it beyond rounding."""
+
+
+class Trainer:
+    """One trial in progress.
+
+    Initial weights, batches and augmentation depend on the trial's seed and the epoch alone: two trials that differ in
+    their family or level see the same random numbers, and a restored one those it would have seen. On a CPU the same
+    trial gives the same numbers to the last bit. Torch's global generators are left as they were.
+    """
+
+    def __init__(
+        self, trial: Trial, data: Prepared, *, device: str | None = None, metric: str = "minority_iou"
+    ) -> None:
+        """Build the model and weight the splits; nothing is trained yet.
+
+        Args:
+            device: A torch device name; None takes the GPU when there is one.
+            metric: What the background offset is chosen by, a name of `metrics.HEADLINES`.
+
+        Raises: ModelError, LevelError, LossError, UnknownFamily: what the trial asks for cannot be had.
+        """
+        if metric not in HEADLINES:
+            raise UserError(f"there is no score {metric!r} to search on; {suggest(metric, HEADLINES)}")
+        self.trial = trial
+        self.data = data
+        self.metric = metric
+        self.levels: dict[SplitName, LevelWeights] = {
+            name: level_weights(
+                data.splits[name].counts,
+                background=data.background,
+                minority=data.minority,
+                level=trial.level,
+                split=name,
+            )
+            for name in SPLITS
+        }
+        self._device = pick_device(device)
+        self.device = describe(self._device)
+        """What it computes on, in words to record."""
+        self.precision = pick_precision(trial.training.precision, self._device)
+        """`fp32` or `bf16`, of the forward pass; parameters, losses and scores are always fp32 or wider."""
+        self._history: list[EpochResult] = []
+
+        self._family = family(trial.family)
+        _check_arguments(self._family, trial)
+        maps, self._constants = self._needs()
+        self._feed = Feed(data.splits["train"], self._device, maps=maps)
+        self._normalize = Normalize(data.mean, data.std, self._device)
+
+        training = trial.training
+        self._steps = steps_in_epoch(len(data.splits["train"]), training.batch_size, training.steps_per_epoch)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(torch_seed("initial weights", trial.seed))
+            model = build_model(trial.model, data.channels, len(data.classes), patch=data.patch)
+        self._model = model.to(self._device).to(memory_format=torch.channels_last)
+        self._parameters = [parameter for parameter in self._model.parameters() if parameter.requires_grad]
+        self._optimizer = torch.optim.AdamW(
+            self._parameters, lr=training.lr, weight_decay=training.weight_decay, fused=True
+        )
+        self._scorer = Scorer(
+            self._model,
+            self._forward,
+            data,
+            self.levels,
+            self._device,
+            batch_size=max(_EVALUATION_BATCH, training.batch_size),
+        )
+
+    @property
+    def history(self) -> tuple[EpochResult, ...]:
+        """Every epoch done so far, also those before a restore."""
+        return tuple(self._history)
+
+    @property
+    def objective(self) -> float | None:
+        """The metric on validation after the last epoch; None before the first and where it is undefined."""
+        return self._history[-1].scores[self.metric] if self._history else None
+
+    def epochs(self) -> Iterator[EpochResult]:
+        """Train to the planned end, yielding after each epoch and its validation.
+
+        Raises: TrialFailure, with the reason, when the trial cannot go on.
+        """
+        while len(self._history) < self.trial.training.epochs:
+            yield self._epoch(len(self._history) + 1)
+
+    def state(self) -> dict[str, Any]:
+        """Return all that is needed to continue, tensors on the CPU and plain data; later training leaves it alone."""
+        return {
+            "key": self.trial.key,
+            "model": _snapshot(self._model.state_dict()),
+            "optimizer": _snapshot(self._optimizer.state_dict()),
+            "history": [dataclasses.asdict(each) for each in self._history],
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue from what `state` returned, to exactly the result of never having stopped.
+
+        Raises: RunFolderError when the state is another trial's.
+        """
+        if state.get("key") != self.trial.key:
+            raise RunFolderError(
+                f"the checkpoint is of trial {state.get('key')!r}, not of {self.trial.key!r}; remove it and run again"
+            )
+        self._model.load_state_dict(state["model"])
+        # The optimizer keeps the tensors it is given; without a copy it would go on to write into `state`.
+        self._optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
+        self._history = [EpochResult(**each) for each in state["history"]]
+
+    def scores(self) -> TrialScores:
+        """Score the trial as it stands: on val, and at the confirm stage on test, at both operating points.
+
+        Raises: TrialFailure when the model's answers are not finite.
+        """
+        return self._scorer.final(self.metric, test=self.trial.stage == "confirm")
+
+    def predict(self, split: SplitName, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return the predicted classes at argmax of the split's patches at `indices`, (len(indices), P, P)."""
+        return self._scorer.predict(split, indices)
+
+    def _epoch(self, epoch: int) -> EpochResult:
+        started = time.perf_counter()
+        devices = [self._device] if self._device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            # Only dropout draws from torch here.
+            torch.manual_seed(torch_seed("dropout", self.trial.seed, epoch))
+            loss = self._train(epoch)
+        first = self._history[0].train_loss if self._history else loss
+        check_divergence(epoch, loss, first, self.trial.training.divergence)
+        scores = self._scorer.validate()
+        result = EpochResult(
+            epoch=epoch,
+            train_loss=loss,
+            seconds=time.perf_counter() - started,
+            scores=scores,
+        )
+        self._history.append(result)
+        return result
+
+    def _train(self, epoch: int) -> float:
+        """Take one epoch's steps and return their mean loss."""
+        training, seed, feed = self.trial.training, self.trial.seed, self._feed
+        size = training.batch_size
+        batches = epoch_batches(self.levels["train"].weights, self._steps, size, seed=seed, epoch=epoch)
+        flips = torch.from_numpy(epoch_symmetries(training.augment, self._steps, size, seed=seed, epoch=epoch))
+        flips = flips.to(self._device)
+        watch = FiniteWatch(epoch, self._device)
+        total = torch.zeros((), dtype=torch.float64, device=self._device)
+        planned = training.epochs * self._steps
+        self._model.train()
+        for step, indices in enumerate(batches):
+            factor = rate_factor((epoch - 1) * self._steps + step, planned, training.warmup)
+            for group in self._optimizer.param_groups:
+                group["lr"] = training.lr * factor
+            batch = _transformed(feed.take(indices), flips[step]) if training.augment else feed.take(indices)
+            loss = self._loss(self._forward(batch.images), batch)
+            self._optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            watch.note(step + 1, loss, self._parameters)
+            self._optimizer.step()
+            total += loss.detach()
+        watch.check()
+        return float(total) / self._steps
+
+    def _forward(self, images: Tensor) -> Tensor:
+        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
+            logits: Tensor = self._model(self._normalize(images))
+        return logits
+
+    def _loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        # Outside autocast and in float32: a loss must not depend on the precision the model happens to run in.
+        loss: Tensor = self._family.function(
+            logits.float(),
+            batch.masks.long(),
+            ignore_index=IGNORE,
+            **self.trial.hyperparameters,
+            **self._constants,
+            **batch.maps,
+        )
+        return loss
+
+    def _needs(self) -> tuple[tuple[str, ...], dict[str, Tensor]]:
+        """Return what the family asks for beyond its hyperparameters: maps per batch, and constants of the data."""
+        maps: list[str] = []
+        constants: dict[str, Tensor] = {}
+        for need in self._family.needs:
+            if need == "class_frequencies":
+                constants[need] = self._class_frequencies()
+            elif need in self.data.splits["train"].maps:
+                maps.append(need)
+            else:
+                raise LossError(f"{self._family.name} needs {need!r}, which the data {self.data.name} does not have")
+        return tuple(maps), constants
+
+    def _class_frequencies(self) -> Tensor:
+        """Return the level-weighted share of each class among the training pixels, (C,), at least one pixel's."""
+        counts = self.data.splits["train"].counts
+        weighted = self.levels["train"].weights @ counts
+        return torch.tensor(
+            np.maximum(weighted / weighted.sum(), 1 / counts.sum()), dtype=torch.float32, device=self._device
+        )
+
+
+def train(trial: Trial, data: Prepared) -> Iterator[EpochResult]:
+    """Train one trial from its start, yielding after each epoch and its validation."""
+    return Trainer(trial, data).epochs()
+
+
+def _check_arguments(loss: Family, trial: Trial) -> None:
+    """Raises: LossError when the trial sets an argument that the family's function does not take."""
+    known = set(inspect.signature(loss.function).parameters) - {"logits", "target", "ignore_index", *loss.needs}
+    for name in trial.hyperparameters:
+        if name not in known:
+            raise LossError(f"{loss.name} has no hyperparameter {name!r}; {suggest(name, known)}")
+
+
+def _transformed(batch: Batch, chosen: Tensor) -> Batch:
+    return Batch(
+        images=transform(batch.images, chosen, rows=1, cols=2),
+        masks=transform(batch.masks, chosen, rows=1, cols=2),
+        maps={name: transform(each, chosen, rows=2, cols=3) for name, each in batch.maps.items()},
+    )
+
+
+def _snapshot(state: Any) -> Any:
+    """Return a copy of nested dicts and lists of tensors and plain data, the tensors on the CPU."""
+    if isinstance(state, Tensor):
+        return state.detach().to("cpu", copy=True)
+    if isinstance(state, Mapping):
+        return {key: _snapshot(value) for key, value in state.items()}
+    if isinstance(state, list | tuple):
+        return type(state)(_snapshot(value) for value in state)
+    return state

@@ -1,0 +1,62 @@
+"""Ends a trial that has gone wrong: loss or gradient not finite, or a loss that only grows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from sweeper.errors import TrialFailure
+
+_NEVER = 2**62
+
+
+class FiniteWatch:
+    """Notes the first step of an epoch at which the loss or the gradient is not finite.
+
+    The note is kept on the device. On a GPU it is read once an epoch, since reading waits for all work queued;
+    elsewhere reading is free, and it is read after every step.
+    """
+
+    def __init__(self, epoch: int, device: torch.device) -> None:
+        self._epoch = epoch
+        self._eager = device.type != "cuda"
+        self._first = torch.full((2,), _NEVER, dtype=torch.int64, device=device)
+
+    def note(self, step: int, loss: Tensor, parameters: Iterable[Tensor]) -> None:
+        """Look at one step's loss, a scalar, and at the gradients of `parameters`. Steps count from 1.
+
+        Raises: TrialFailure, at once where reading is free.
+        """
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        # The 2-norm is the cheapest sum over everything that lets neither NaN nor infinity cancel. It overflows itself
+        # from magnitudes of 1e19 on, from which no trial comes back.
+        norm = torch.nn.utils.get_total_norm(gradients)
+        finite = torch.isfinite(torch.stack((loss.detach().float(), norm.float())))
+        self._first = torch.where(finite, self._first, self._first.clamp(max=step))
+        if self._eager:
+            self.check()
+
+    def check(self) -> None:
+        """Raises: TrialFailure, naming epoch and step, when anything noted was not finite."""
+        loss, gradient = self._first.tolist()
+        # A loss that is not finite has no finite gradient either: the earlier of the two is the cause.
+        what, step = ("loss", loss) if loss <= gradient else ("gradient", gradient)
+        if step < _NEVER:
+            raise TrialFailure(f"the {what} is not finite at epoch {self._epoch}, step {step}")
+
+
+def check_divergence(epoch: int, loss: float, first: float, limit: float) -> None:
+    """Refuse a mean loss that is `limit` times the first epoch's.
+
+    Losses may be negative: what is limited is the growth above the first epoch's loss, in units of its magnitude,
+    which for a positive one is the same. A first loss of 0 has no magnitude to compare with.
+
+    Raises: TrialFailure, with the figures.
+    """
+    if first != 0 and loss - first > (limit - 1) * abs(first):
+        raise TrialFailure(
+            f"the loss diverged: its mean at epoch {epoch} is {loss:.4g}, at epoch 1 it was {first:.4g} "
+            f"(limit: {limit:g} times as much)"
+        )
