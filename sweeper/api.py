@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from torch import nn
 
     from sweeper.losses.family import Family
+    from sweeper.orchestration.estimate import PlanReport
     from sweeper.orchestration.events import Listener
     from sweeper.orchestration.run import RunOutcome
     from sweeper.results.results import Results
-    from sweeper.study.plan import Plan
     from sweeper.study.schema import Study
 
 OUT = Path("runs")
@@ -38,11 +38,12 @@ def load_study(
     return load(source, overrides=overrides, data=None if data is None else folder_from(Path(data)))
 
 
-def plan(study: Study, *, out: str | Path = OUT, listener: Listener | None = None) -> Plan:
-    """Prepare the data and check everything (levels, model, tracking address) without training."""
+def plan(study: Study, *, out: str | Path = OUT, listener: Listener | None = None) -> PlanReport:
+    """Prepare the data, check everything (levels, model, tracking address) and estimate the cost, without a trial."""
+    from sweeper.orchestration.estimate import estimate
     from sweeper.orchestration.run import check
 
-    return check(study, out=Path(out), listener=listener).plan
+    return estimate(check(study, out=Path(out), listener=listener))
 
 
 def run(

@@ -32,15 +32,19 @@ app.add_typer(data_app, name="data")
 
 StudyFile = Annotated[Path, typer.Argument(help="The study file (YAML): what to compare.", metavar="STUDY.yaml")]
 Sets = Annotated[
-    list[str] | None, typer.Option("--set", help="Change one key of the study: a.b=value. May be repeated.", metavar="A.B=VALUE")
+    list[str] | None,
+    typer.Option("--set", help="Change one key of the study: a.b=value. May be repeated.", metavar="A.B=VALUE"),
 ]
 Data = Annotated[
     Path | None,
-    typer.Option("--data", help="Folder with images/, masks/ and classes.json, used instead of the study's data.", metavar="DIR"),
+    typer.Option(
+        "--data", help="Folder with images/, masks/ and classes.json, used instead of the study's data.", metavar="DIR"
+    ),
 ]
 Out = Annotated[Path, typer.Option("--out", help="Folder of run folders.", metavar="DIR")]
 Uri = Annotated[
-    str | None, typer.Option("--tracking-uri", help="MLflow address; by default a store inside the run folder.", metavar="URI")
+    str | None,
+    typer.Option("--tracking-uri", help="MLflow address; by default a store inside the run folder.", metavar="URI"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
@@ -60,7 +64,7 @@ def run(
     """Search, confirm, record in MLflow and write the report. Run it again to continue a study that was stopped."""
     import sweeper
 
-    with _progress() as listener:
+    with _Progress() as listener:
         outcome = sweeper.run(_load(study, sets, data, tracking_uri), out=out, address=address, listener=listener)
     if as_json:
         _print_json(outcome.to_dict())
@@ -70,7 +74,9 @@ def run(
         typer.echo(f"results: {_shown(outcome.folder / 'results')}")
         typer.echo(f"MLflow:  {outcome.tracking_uri} (browse: sweeper browse {_shown(outcome.folder)})")
         if outcome.unsent:
-            typer.echo(f"{outcome.unsent} trials are not in MLflow yet; send them: sweeper sync {_shown(outcome.folder)}")
+            typer.echo(
+                f"{outcome.unsent} trials are not in MLflow yet; send them: sweeper sync {_shown(outcome.folder)}"
+            )
 
 
 @app.command()
@@ -84,15 +90,13 @@ def plan(
 ) -> None:
     """Check everything without training: the study file, the data, the levels, the model, the budget and its cost."""
     import sweeper
-    from sweeper.orchestration.estimate import describe
 
-    with _progress() as listener:
+    with _Progress() as listener:
         made = sweeper.plan(_load(study, sets, data, tracking_uri), out=out, listener=listener)
-        answer = describe(made, out)
     if as_json:
-        _print_json(answer.to_dict())
+        _print_json(made.to_dict())
     else:
-        typer.echo(answer.to_text())
+        typer.echo(made.to_text())
 
 
 @app.command()
@@ -102,7 +106,8 @@ def report(
     ],
     tracking_uri: Uri = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for the report; by default the run folder's report/.", metavar="DIR")
+        Path | None,
+        typer.Option("--out", help="Folder for the report; by default the run folder's report/.", metavar="DIR"),
     ] = None,
 ) -> None:
     """Build the report again, from a run folder, from Parquet files or from MLflow."""
@@ -150,6 +155,7 @@ def inspect_data(
 ) -> None:
     """Class fractions, imbalance levels within reach, bad files, a preview picture."""
     import sweeper
+    from sweeper.data.describe import as_text
     from sweeper.data.inspect import inspect
     from sweeper.data.prepare import prepare
     from sweeper.data.preview import preview as draw
@@ -159,15 +165,14 @@ def inspect_data(
         raise typer.BadParameter("give a study file or --data DIR")
     source: Any = {"name": "inspect", "families": ["cross_entropy"]} if study is None else study
     settings = sweeper.load_study(source, overrides=sets or (), data=data).data
-    with _progress() as listener:
-        prepared = prepare(settings, data_cache(out), progress=listener.preparing)
-    found = inspect(prepared)
+    with _Progress() as listener:
+        found = inspect(settings, data_cache(out), progress=listener.preparing)
     if as_json:
         _print_json(found.to_dict())
     else:
-        typer.echo(found.to_text())
+        typer.echo(as_text(found))
     if preview is not None:
-        draw(prepared, preview)
+        draw(prepare(settings, data_cache(out)), preview)
         typer.echo(f"preview: {_shown(preview)}", err=as_json)
 
 
@@ -177,9 +182,9 @@ def browse(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.", min=1, max=65535)] = 5000,
 ) -> None:
     """Open the MLflow UI on a run folder's store. It listens on 127.0.0.1 only; Ctrl-C ends it."""
-    from sweeper.tracking.browse import browse as serve
+    from sweeper.orchestration.publish import browse_run
 
-    serve(run_folder, port=port, say=lambda text: typer.echo(text, err=True))
+    raise typer.Exit(browse_run(run_folder, port=port, say=lambda text: typer.echo(text, err=True)))
 
 
 @app.command()
@@ -189,7 +194,7 @@ def sync(
     as_json: Json = False,
 ) -> None:
     """Send to MLflow what a run could not, or everything to another server with --tracking-uri."""
-    from sweeper.orchestration.sync import sync_run
+    from sweeper.orchestration.publish import sync_run
 
     sent = sync_run(run_folder, tracking_uri)
     if as_json:
@@ -225,7 +230,7 @@ def _load(study: Path, sets: list[str] | None, data: Path | None, tracking_uri: 
     return sweeper.load_study(study, overrides=overrides, data=data)
 
 
-class _progress:
+class _Progress:
     """The listener of this terminal, closed whatever happens."""
 
     def __enter__(self) -> Listener:

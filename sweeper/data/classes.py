@@ -139,7 +139,7 @@ def _classes(where: str, entries: list[Mapping[str, Any]]) -> tuple[list[tuple[C
     if sorted(indices) != list(range(len(indices))):
         raise DataError(
             f"{where}: the class indices are {indices}; they must be 0 to {len(indices) - 1}, each once. Other "
-            f"mask values are mapped to a class by `data.remap: {{255: <class name>}}`, or to no class by `data.ignore: [255]`"
+            f"mask values are mapped to a class by `data.remap: {{255: <class name>}}`, to none by `data.ignore: [255]`"
         )
     names = [info.name for info, _ in classes]
     twice = next((name for name in names if names.count(name) > 1), None)

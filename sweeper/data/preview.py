@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +19,17 @@ PER_SPLIT = 3
 GAP = 14
 MARGIN = 28
 PAPER, TEXT, FAINT = "#ffffff", "#1d2129", "#6b7280"
+STRONG = ((224, 36, 48), (0, 150, 214), (240, 158, 5), (34, 160, 90), (140, 80, 200))
+GREY = (201, 201, 201)
 HATCH = np.array([120, 120, 120], dtype=np.float64)
 
 
 def preview(prepared: Prepared, path: Path) -> None:
     """Write a PNG with a few pictures of each split, each beside its mask, and every class with its share of pixels."""
-    columns = [_columns(prepared, prepared.splits[name]) for name in SPLITS]
-    columns = [column for column in columns if column]
-    cell_height = max(picture.height for column in columns for _, picture, _ in column)
-    cell_width = max(picture.width for column in columns for _, picture, _ in column)
-    legend = _legend_lines(prepared)
+    columns = [_cells_of(prepared, prepared.splits[name]) for name in SPLITS]
+    cells = [cell for column in columns for cell in column]
+    cell_height, cell_width = max(cell.picture.height for cell in cells), max(cell.picture.width for cell in cells)
+    legend = _legend_lines(prepared, hatched=any(cell.hatched for cell in cells))
     rows = max(len(column) for column in columns)
     pair = 2 * cell_width + 4
     width = max(2 * MARGIN + len(columns) * pair + (len(columns) - 1) * 2 * GAP, 900)
@@ -42,11 +45,11 @@ def preview(prepared: Prepared, path: Path) -> None:
         draw.text(
             (left + 56, head - 32), f"{len(split.stems)} {noun}, {len(split):,} patches", fill=FAINT, font=_font(14)
         )
-        for row, (stem, picture, overlay) in enumerate(column):
+        for row, cell in enumerate(column):
             top = head + row * (cell_height + 26 + GAP)
-            sheet.paste(picture, (left, top))
-            sheet.paste(overlay, (left + cell_width + 4, top))
-            draw.text((left, top + cell_height + 4), stem, fill=FAINT, font=_font(13))
+            sheet.paste(cell.picture, (left, top))
+            sheet.paste(cell.overlay, (left + cell.picture.width + 4, top))
+            draw.text((left, top + cell.picture.height + 4), cell.stem, fill=FAINT, font=_font(13))
     sheet.save(path, format="PNG")
 
 
@@ -67,43 +70,69 @@ def assemble(prepared: Prepared, split: Split, picture: int) -> tuple[NDArray[np
     return image, mask
 
 
-def _columns(prepared: Prepared, split: Split) -> list[tuple[str, Image.Image, Image.Image]]:
-    """Return (stem, picture, picture under its mask) for a few pictures spread over the split."""
+@dataclass(frozen=True, eq=False)
+class _Cell:
+    """One picture as the sheet shows it."""
+
+    stem: str
+    picture: Image.Image
+    overlay: Image.Image
+    """The same picture under its mask."""
+    hatched: bool
+    """Whether it has ignored pixels."""
+
+
+def _cells_of(prepared: Prepared, split: Split) -> list[_Cell]:
+    """Return a few pictures spread over the split."""
     present = np.unique(split.picture)
     chosen = present[np.unique(np.linspace(0, len(present) - 1, PER_SPLIT).round().astype(int))]
-    return [(split.stems[number], *_cells(prepared, split, number)) for number in chosen.tolist()]
+    return [_cell(prepared, split, number) for number in chosen.tolist()]
 
 
-def _cells(prepared: Prepared, split: Split, number: int) -> tuple[Image.Image, Image.Image]:
+def _cell(prepared: Prepared, split: Split, number: int) -> _Cell:
     image, mask = assemble(prepared, split, number)
     # Padding lies below and to the right; where rows or columns hold nothing valid it is cut off again.
     rows, columns = np.flatnonzero((mask != IGNORE).any(axis=1)), np.flatnonzero((mask != IGNORE).any(axis=0))
     image, mask = image[: rows[-1] + 1, : columns[-1] + 1], mask[: rows[-1] + 1, : columns[-1] + 1]
     rgb = np.broadcast_to(image, (*image.shape[:2], 3)) if image.shape[2] == 1 else image
-    return _fitted(Image.fromarray(np.ascontiguousarray(rgb))), _fitted(Image.fromarray(_overlay(prepared, rgb, mask)))
+    return _Cell(
+        stem=split.stems[number],
+        picture=_fitted(Image.fromarray(np.ascontiguousarray(rgb))),
+        overlay=_fitted(Image.fromarray(_overlay(prepared, rgb, mask))),
+        hatched=bool((mask == IGNORE).any()),
+    )
 
 
 def _overlay(prepared: Prepared, rgb: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the picture in pale grey with each class in its color; the background stays grey, ignored is hatched."""
     grey = rgb.astype(np.float64).mean(axis=2, keepdims=True)
     base = np.broadcast_to(110 + 0.55 * grey, rgb.shape).copy()
-    for item in prepared.classes:
-        if item.index == prepared.background:
+    for index, color in _palette(prepared).items():
+        if index == prepared.background:
             continue
-        where = mask == item.index
+        where = mask == index
         # Thin structures get full color, or they would be lost; areas let the picture through.
         strength = 0.95 if where.mean() < 0.08 else 0.6
-        base[where] = (1 - strength) * base[where] + strength * _visible(item.color)
+        base[where] = (1 - strength) * base[where] + strength * np.array(color)
     diagonal = (np.add.outer(np.arange(mask.shape[0]), np.arange(mask.shape[1])) // 4) % 2 == 0
     base[(mask == IGNORE) & diagonal] = HATCH
     shown: NDArray[np.uint8] = np.clip(base, 0, 255).astype(np.uint8)
     return shown
 
 
-def _visible(color: str) -> NDArray[np.float64]:
-    """Return the color as numbers; what would vanish on pale grey (white, black, grey) is shown as strong red."""
-    rgb = np.array([int(color[at : at + 2], 16) for at in (1, 3, 5)], dtype=np.float64)
-    return np.array([224.0, 36.0, 48.0]) if rgb.max() - rgb.min() < 24 else rgb
+def _palette(prepared: Prepared) -> dict[int, tuple[int, int, int]]:
+    """Return the color of each class on pale grey; white, black and grey would vanish there and get a strong one."""
+    spare = itertools.cycle(STRONG)
+    palette = {}
+    for item in prepared.classes:
+        red, green, blue = (int(item.color[at : at + 2], 16) for at in (1, 3, 5))
+        if item.index == prepared.background:
+            palette[item.index] = GREY
+        elif max(red, green, blue) - min(red, green, blue) < 24:
+            palette[item.index] = next(spare)
+        else:
+            palette[item.index] = (red, green, blue)
+    return palette
 
 
 def _fitted(picture: Image.Image) -> Image.Image:
@@ -115,16 +144,16 @@ def _fitted(picture: Image.Image) -> Image.Image:
     return picture.resize(size, Image.Resampling.LANCZOS)
 
 
-def _legend_lines(prepared: Prepared) -> list[tuple[str, str]]:
+def _legend_lines(prepared: Prepared, *, hatched: bool) -> list[tuple[str, str]]:
     pixels = sum(split.counts.sum(axis=0) for split in prepared.splits.values())
     share = np.asarray(pixels) / np.sum(pixels)
-    lines = []
+    lines, palette = [], _palette(prepared)
     for item in prepared.classes:
-        role = " (background)" if item.index == prepared.background else ""
-        color = "#c9c9c9" if role else "#{:02x}{:02x}{:02x}".format(*_visible(item.color).astype(int))
+        behind = item.index == prepared.background
+        role = " (background)" if behind and item.name.casefold() != "background" else ""
+        color = "#{:02x}{:02x}{:02x}".format(*palette[item.index])
         lines.append((f"{item.name}{role} {share[item.index]:.2%}", color))
-    ignored = any((split.masks == IGNORE).any() for split in prepared.splits.values())
-    return [*lines, ("ignored", "hatch")] if ignored else lines
+    return [*lines, ("ignored", "hatch")] if hatched else lines
 
 
 def _legend_places(lines: list[tuple[str, str]], width: int) -> list[tuple[int, int]]:

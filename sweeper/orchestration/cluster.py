@@ -28,7 +28,6 @@ class Slots:
 def ray_session(address: str | None, cpu: int) -> Iterator[None]:
     """Join the Ray cluster at `address` (`auto`, `host:port`), or start a private Ray on this machine, and leave it."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
@@ -37,7 +36,11 @@ def ray_session(address: str | None, cpu: int) -> Iterator[None]:
         if address is None:
             cores = max(os.cpu_count() or 1, cpu)
             ray.init(
-                address="local", num_cpus=cores, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
+                address="local",
+                num_cpus=cores,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
             )
         else:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
@@ -45,7 +48,9 @@ def ray_session(address: str | None, cpu: int) -> Iterator[None]:
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
         if address is None:
             raise SweeperError(f"Ray could not be started on this machine: {text}") from None
-        raise UserError(f"--address {address}: no Ray cluster answers there ({text}); start one or leave it out") from None
+        raise UserError(
+            f"--address {address}: no Ray cluster answers there ({text}); start one or leave it out"
+        ) from None
     try:
         yield
     finally:
@@ -73,7 +78,9 @@ def allot(resources: Resources, *, cpus: int, gpus: int) -> Slots:
     else:
         gpu = resources.gpu
         if gpu > gpus:
-            raise UserError(f"resources.gpu: a trial asks for {gpu:g} GPUs, the cluster has {gpus}; write auto or fewer")
+            raise UserError(
+                f"resources.gpu: a trial asks for {gpu:g} GPUs, the cluster has {gpus}; write auto or fewer"
+            )
         if gpu > 1 and gpu != int(gpu):
             raise UserError(f"resources.gpu: {gpu:g} is no fraction of a GPU and no whole number of them; give either")
     fits = cpus // resources.cpu

@@ -26,6 +26,11 @@ class RunFolder:
         return self.path / "study.yaml"
 
     @property
+    def meta(self) -> Path:
+        """What the study says about itself, as of the last start."""
+        return self.path / "meta.json"
+
+    @property
     def outbox(self) -> Path:
         return self.path / "outbox"
 

@@ -5,8 +5,8 @@ Knows nothing of Ray.
 
 from __future__ import annotations
 
+import io
 import json
-import os
 import shutil
 import sys
 import time
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweeper.errors import SweeperError, TrialFailure
-from sweeper.files import write_text
+from sweeper.files import write_bytes, write_text
 from sweeper.orchestration.folder import RunFolder
 from sweeper.training.trial import Trial
 
@@ -133,9 +133,7 @@ class Work:
 
             write_panels(trainer, self.folder)
         if self.job.keep_model:
-            from sweeper.training import checkpoint
-
-            checkpoint.save(self.folder.trials / self.trial.key / "model.pt", trainer.state()["model"])
+            _write_model(self.folder.trials / self.trial.key / "model.pt", trainer.state()["model"])
         return self._end(
             "completed",
             objective=trainer.objective,
@@ -169,6 +167,15 @@ class Work:
             setup[f"weighting_{split}"] = weights.method
             setup[f"ess_{split}"] = weights.effective
         return setup
+
+
+def _write_model(path: Path, weights: Mapping[str, Any]) -> None:
+    """Write a plain state dict, which `torch.load(path, weights_only=True)` reads anywhere."""
+    import torch
+
+    content = io.BytesIO()
+    torch.save(weights, content)
+    write_bytes(path, content.getvalue())
 
 
 _DATA: dict[str, Prepared] = {}

@@ -14,7 +14,7 @@ from sweeper.data.patches import Prepared
 from sweeper.domains import domain_spec
 from sweeper.losses.catalogue import family
 from sweeper.results.meta import Meta, plain
-from sweeper.search.halving import REDUCTION, rungs
+from sweeper.search.halving import rungs
 from sweeper.search.sweep import Sweep
 from sweeper.study.schema import Study
 from sweeper.tracking.uri import redact
@@ -51,7 +51,7 @@ def selection_rule(study: Study) -> str:
     where = "at every level" if search.levels == "all" else f"at level {study.reference:g}, used at every level"
     stages = rungs(study.training.epochs)
     stopping = (
-        f"ASHA stops search trials outside the best 1 in {REDUCTION} of their cell after epoch "
+        "ASHA stops search trials that are not in the best third of their cell after epoch "
         + ", ".join(str(epoch) for epoch in stages)
         if search.stopping == "asha" and stages
         else "no trial is stopped early"
@@ -121,5 +121,5 @@ def _data(data: Prepared) -> dict[str, Any]:
 
 def _gpu(sweep: Sweep) -> str | None:
     """Return the GPU the trials say they ran on; the driver itself may have none."""
-    devices = {record.device for record in sweep.recorded.values() if record.device and record.device != "cpu"}
+    devices = {one.device for one in sweep.recorded.values() if one.device and not one.device.startswith("cpu")}
     return ", ".join(sorted(devices)) or None

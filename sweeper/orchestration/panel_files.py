@@ -1,4 +1,4 @@
-"""Prediction panels on disk: what a trained model makes of a few test patches, as small PNG files for report and MLflow."""
+"""Prediction panels on disk: what a trained model makes of a few test patches, as PNG files for report and MLflow."""
 
 from __future__ import annotations
 

@@ -15,14 +15,15 @@ from typing import Any
 from sweeper.data.levels import LevelWeights, level_weights
 from sweeper.data.patches import SPLITS, Prepared, SplitName
 from sweeper.data.prepare import prepare
-from sweeper.errors import Interrupted, LevelError, TrackingError
-from sweeper.files import write_text
+from sweeper.errors import Interrupted, LevelError
 from sweeper.orchestration.cluster import ray_session, slots
 from sweeper.orchestration.driver import Driver
 from sweeper.orchestration.events import Listener, Silent
 from sweeper.orchestration.folder import Lease, RunFolder, check_writable
 from sweeper.orchestration.job import Job
 from sweeper.orchestration.meta import build_meta
+from sweeper.orchestration.publish import conclude, target_of, write_identity
+from sweeper.report.document import Document
 from sweeper.report.page import build_report
 from sweeper.results.assemble import assemble
 from sweeper.results.parquet import save
@@ -33,8 +34,6 @@ from sweeper.study.schema import Study
 from sweeper.tracking import uri as tracking_uri
 from sweeper.tracking.courier import Courier
 from sweeper.tracking.journal import Journal
-from sweeper.tracking.mlflow_tracker import MlflowTracker
-from sweeper.tracking.study_info import StudyInfo
 from sweeper.training.model import check_model
 
 FLUSH_SECONDS = 120.0
@@ -58,17 +57,21 @@ class RunOutcome:
     folder: Path
     results: Results
     report: Path
+    answer: str
+    """The report's answer in one or two sentences."""
     tracking_uri: str
     """Where MLflow is, password redacted."""
     unsent: int
     """Trials that could not be delivered to MLflow yet; `sweeper sync` sends them."""
     unsent_reason: str | None
+    """Why, or why the study's own run in MLflow lacks the report."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the outcome as plain data for `--json`."""
         return {
             "study": self.results.meta["study"]["name"],
             "folder": str(self.folder),
+            "answer": self.answer,
             "report": str(self.report),
             "results": str(self.folder / "results"),
             "tracking_uri": self.tracking_uri,
@@ -120,20 +123,14 @@ def run(
     folder.create()
     with ExitStack() as stack:
         stack.enter_context(Lease(folder))
-        write_text(folder.study, study.to_yaml())
         journal = Journal(folder.outbox)
         for damage in journal.dropped:
             listener.note(damage)
         sweep = Sweep(checked.plan, journal.records())
-        where = tracking_uri.resolve(study.tracking.uri, folder.path)
-        info = StudyInfo(
-            name=study.name, meta=build_meta(sweep, checked.data), yaml=_without_secrets(study), folder=folder.path
-        )
-        courier = Courier(
-            journal,
-            lambda: MlflowTracker(where, study.experiment, info),
-            tracking_uri.target_id(where, study.experiment),
-        )
+        meta = build_meta(sweep, checked.data)
+        write_identity(folder, study, meta)
+        target = target_of(study, meta, folder)
+        courier = Courier(journal, target.open, target.id)
         try:
             if not sweep.done:
                 _run_trials(sweep, checked.data, folder, courier, address, listener)
@@ -147,10 +144,9 @@ def run(
         results = assemble(sweep.current(), build_meta(sweep, checked.data))
         save(results, folder.results)
         report = build_report(results, folder.report, panels=folder.panels)
-        reason = courier.last_error
-        if not unsent:
-            reason = _conclude(where, study, info, results, folder)
-        return RunOutcome(folder.path, results, report, tracking_uri.redact(where), unsent, reason)
+        answer = Document(results).answer.summary
+        reason = courier.last_error if unsent else conclude(target, results.meta, folder)
+        return RunOutcome(folder.path, results, report, answer, tracking_uri.redact(target.uri), unsent, reason)
 
 
 def _level_weights(study: Study, data: Prepared) -> dict[tuple[SplitName, float], LevelWeights]:
@@ -202,25 +198,6 @@ def _run_trials(
             listener.close()
         if driver.failure is not None:
             raise driver.failure
-
-
-def _conclude(where: str, study: Study, info: StudyInfo, results: Results, folder: RunFolder) -> str | None:
-    """Add results and report to the study's MLflow run; return why that failed, which does not fail the study."""
-    try:
-        tracker = MlflowTracker(where, study.experiment, info)
-        tracker.conclude(meta=results.meta, files=[folder.results, folder.report, folder.panels])
-    except TrackingError as error:
-        return str(error)
-    return None
-
-
-def _without_secrets(study: Study) -> str:
-    """Return the resolved study file as it may be shown: the password of a tracking address left out."""
-    uri = study.tracking.uri
-    if uri is None:
-        return study.to_yaml()
-    tracking = study.tracking.model_copy(update={"uri": tracking_uri.redact(uri)})
-    return study.model_copy(update={"tracking": tracking}).to_yaml()
 
 
 @contextmanager

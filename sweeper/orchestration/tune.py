@@ -86,7 +86,7 @@ class DriverScheduler(FIFOScheduler):
     """Asks the driver whether a trial goes on."""
 
     def __init__(self, driver: Driver) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.driver: Driver | None = driver
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
@@ -108,7 +108,9 @@ def run_trials(driver: Driver, slots: Slots, scratch: Path) -> None:
     """Run trials until the driver has no more, or until the user stops the study."""
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
+    # Tune's own loggers cost more than a short trial, and its tables would draw over our display.
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     tuner = tune.Tuner(
         tune.with_resources(TrialActor, {"cpu": slots.cpu, "gpu": slots.gpu}),
         tune_config=tune.TuneConfig(

@@ -90,14 +90,10 @@ def _summary(ranking: Ranking, score: Headline) -> str:
 def _by_level(rankings: Sequence[Ranking], score: Headline) -> list[Finding]:
     if len(rankings) < 2 or len(rankings[0].standings) < 2:
         return []
-    parts = []
-    for ranking in rankings:
-        group = ranking.tied
-        company = f" (not separable from {listed(s.family for s in group)})" if group else " (ahead of all others)"
-        parts.append(f"at {percent(ranking.level)} {ranking.leader.family}{company}")
+    parts = [f"{ranking.leader.family} at {percent(ranking.level)}" for ranking in rankings]
     leaders = {ranking.leader.family for ranking in rankings}
     always = set.intersection(*({r.leader.family, *(s.family for s in r.tied)} for r in rankings))
-    text = f"Highest {score.label} {'; '.join(parts)}."
+    text = f"Highest {score.label}: {', '.join(parts)}."
     if len(leaders) == 1:
         return [Finding("As the imbalance grows", f"{text} The same family has the highest value at every level.")]
     if always:
@@ -229,7 +225,7 @@ def _cautions(results: Results, evidence: Evidence) -> list[str]:
             "family with the highest value is in part the luckiest."
         )
     search = results.meta["study"]["search"]
-    if search.get("levels") == "reference" and len(levels) > 1:
+    if evidence.counts and search.get("levels") == "reference" and len(levels) > 1:
         cautions.append(
             f"Hyperparameters were searched at {percent(results.meta['reference'])} only and used at every level; a "
             "family whose best setting moves with the imbalance is held back elsewhere."

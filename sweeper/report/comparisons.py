@@ -110,6 +110,23 @@ def rank(
     )
 
 
+def standings(rankings: Sequence[Ranking]) -> pd.DataFrame:
+    """Return all rankings as one frame.
+
+    Columns: level, rank, family, score, score_low, score_high, behind, behind_low, behind_high (the leader's score
+    minus this family's, paired), leads.
+    """
+    nothing = Interval(float("nan"), float("nan"), float("nan"))
+    rows = []
+    for ranking in rankings:
+        for place, one in enumerate(ranking.standings, start=1):
+            behind = one.behind or nothing
+            score = (one.score.mean, one.score.low, one.score.high)
+            rows.append((ranking.level, place, one.family, *score, behind.mean, behind.low, behind.high, one.leads))
+    columns = ["score", "score_low", "score_high", "behind", "behind_low", "behind_high"]
+    return pd.DataFrame(rows, columns=["level", "rank", "family", *columns, "leads"])
+
+
 def against(evidence: Evidence, results: Results, other: str, score: Headline) -> pd.DataFrame:
     """Return each tuned family minus the tuned family `other`, per level, at both operating points.
 

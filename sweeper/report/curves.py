@@ -23,8 +23,8 @@ def sensitivity(rows: pd.DataFrame, look: dict[str, Style], metrics: Sequence[st
     """Draw every metric against the imbalance, a line per family with its intervals.
 
     `rows` has family, level, metric, mean, low, high. The x axis is the foreground share on a logarithmic scale,
-    falling to the right, so that 97 % and 99 % background lie as far apart as 91 % and 97 %; families are moved a little
-    sideways so that their intervals do not hide one another.
+    falling to the right, so that 97 % and 99 % background lie as far apart as 91 % and 97 %; families are moved a
+    little sideways so that their intervals do not hide one another.
     """
     data = _shown(rows[rows["metric"].isin(metrics)].dropna(subset=["mean"]), look)
     levels = sorted(data["level"].unique(), reverse=True)
@@ -59,13 +59,15 @@ def forest(rows: pd.DataFrame, look: dict[str, Style], metrics: Sequence[str], o
     base = alt.Chart(data).encode(
         y=alt.Y("family:N", sort=list(order), title=None, axis=alt.Axis(labelLimit=220)), tooltip=_tooltip()
     )
-    x = alt.X("mean:Q", title=None, scale=alt.Scale(zero=False, nice=True))
+    axis = alt.Axis(tickCount=5, labelOverlap="greedy")
+    x = alt.X("mean:Q", title=None, axis=axis, scale=alt.Scale(zero=False, nice=True))
     bar = base.mark_rule(strokeWidth=2).encode(
         x=alt.X("low:Q", title=None, scale=alt.Scale(zero=False, nice=True)), x2="high:Q", color=scales["color"]
     )
     point = base.mark_point(filled=True, size=90, opacity=1).encode(x=x, color=scales["color"], shape=scales["shape"])
     layers = alt.layer(bar, point).properties(width=PANEL - 30, height=alt.Step(24))
-    return _by_metric(layers, metrics).resolve_scale(x="independent")
+    panels: alt.FacetChart = _by_metric(layers, metrics).resolve_scale(x="independent")
+    return panels
 
 
 def dumbbell(rows: pd.DataFrame, *, kind: str, first: str, second: str, label: str, order: Sequence[str]) -> Chart:
@@ -110,7 +112,8 @@ def dumbbell(rows: pd.DataFrame, *, kind: str, first: str, second: str, label: s
             )
         )
         panels.append(alt.layer(*layers).properties(width=PANEL - 60, height=alt.Step(22), title=name))
-    return alt.concat(*panels, columns=_columns(panels)).resolve_scale(x="shared")
+    chart: alt.ConcatChart = alt.concat(*panels, columns=_columns(panels)).resolve_scale(x="shared")
+    return chart
 
 
 def precision_recall(rows: pd.DataFrame, look: dict[str, Style]) -> Chart:
@@ -139,7 +142,7 @@ def precision_recall(rows: pd.DataFrame, look: dict[str, Style]) -> Chart:
             alt.Tooltip("precision:Q", format=".3f"),
         ]
         base = alt.Chart(own)
-        path = base.mark_line(strokeWidth=1).encode(x=x, y=y, detail="family:N", color=scales["color"], order="point:N")
+        path = base.mark_line(strokeWidth=1).encode(x=x, y=y, detail="family:N", color=scales["color"], order="point:O")
         solid = (
             base.transform_filter("datum.point == 'argmax'")
             .mark_point(filled=True, size=80, opacity=1)
@@ -196,7 +199,7 @@ def dial(
     panels = []
     for measure in measures:
         own = alt.Chart(data[data["measure"] == measure])
-        y = alt.Y("score:Q", title=None, scale=alt.Scale(zero=False, nice=True))
+        y = alt.Y("score:Q", axis=_headed(measure), scale=alt.Scale(zero=False, nice=True))
         layers: list[alt.Chart] = []
         if default is not None and values[0] <= default <= values[1]:
             line = pd.DataFrame({"value": [default]})
@@ -211,7 +214,7 @@ def dial(
             .mark_point(filled=True, size=70, opacity=0.95)
             .encode(x=x, y=y, color=color, tooltip=tips)
         )
-        panels.append(alt.layer(*layers).properties(width=PANEL - 20, height=190, title=measure))
+        panels.append(alt.layer(*layers).properties(width=PANEL - 20, height=190))
     # Flush bounds: an axis label that overshoots must not push one panel out of line with the others.
     return alt.hconcat(*panels, bounds="flush", spacing=56)
 
@@ -240,10 +243,18 @@ def _tooltip(*more: str) -> list[alt.Tooltip]:
     ]
 
 
-def _by_metric(layers: alt.LayerChart, metrics: Sequence[str]) -> alt.FacetChart:
+def _headed(title: str) -> alt.Axis:
+    # A title at a fixed place: a panel's own would move up with its highest axis label, out of line with the others.
+    return alt.Axis(
+        title=title, titleAngle=0, titleAlign="left", titleAnchor="end", titleX=0, titleY=-12, titleFontWeight="bold"
+    )
+
+
+def _by_metric(layers: alt.LayerChart | alt.FacetChart, metrics: Sequence[str]) -> alt.FacetChart:
     names = [METRIC_NAMES[metric] for metric in metrics]
     column = alt.Column("metric:N", sort=names, title=None, header=alt.Header(labelAnchor="start"))
-    return layers.facet(column=column)
+    panels: alt.FacetChart = layers.facet(column=column)
+    return panels
 
 
 def _columns(panels: Sequence[object]) -> int:

@@ -30,7 +30,8 @@ class Figure:
     @cached_property
     def spec(self) -> dict[str, Any]:
         """The Vega-Lite specification, on transparent ground."""
-        spec: dict[str, Any] = self.chart.to_dict()
+        # Built from our own calls, and checked against the schema by a test: checking again takes a second a chart.
+        spec: dict[str, Any] = self.chart.to_dict(validate=False)
         # The schema's address is never fetched, but a page that works offline should not name one.
         spec.pop("$schema", None)
         return {**spec, "config": CONFIG}

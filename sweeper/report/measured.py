@@ -27,7 +27,9 @@ def measured(results: Results, evidence: Evidence) -> pd.DataFrame:
     curve, with seeds alone (`images` is then 0). A class absent from every test image has NaN, never a score.
     """
     rows = [*_pooled(evidence), *_per_seed(results, evidence.seed)]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    # Typed also when empty, so that what joins or groups it need not care.
+    numbers = {"level": float, "mean": float, "low": float, "high": float, "seeds": int, "images": int}
+    return pd.DataFrame(rows, columns=COLUMNS).astype(numbers)
 
 
 def select(frame: pd.DataFrame, **values: object) -> pd.DataFrame:

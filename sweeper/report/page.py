@@ -22,7 +22,7 @@ from sweeper.report.panels import PanelGrid, panel_grid
 from sweeper.report.sheets import decision_grid, plane, set_tables
 from sweeper.report.statistics import REPS, stretch
 from sweeper.report.typeset import Table, markdown_text, to_latex, to_markdown
-from sweeper.report.writing import number, percent
+from sweeper.report.writing import listed, number, percent
 
 if TYPE_CHECKING:
     from sweeper.results.results import Results
@@ -108,7 +108,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters |= {"md": markdown_text, "markdown_table": to_markdown, "picture": _picture, "long": _long}
     environment.globals |= {"script": _script, "style": _style, "specification": _specification}
-    environment.globals |= {"percent": percent, "number": number}
+    environment.globals |= {"percent": percent, "number": number, "listed": listed}
     return environment
 
 
@@ -117,7 +117,7 @@ def _picture(figure: Figure) -> str:
 
 
 def _long(table: Table) -> bool:
-    return len(table.rows) > 30
+    return len(table.rows) > 60
 
 
 def _specification(figure: Figure) -> Markup:

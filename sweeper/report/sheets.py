@@ -22,6 +22,7 @@ LEVEL = Column("background", level, numeric=True)
 def set_tables(document: Document) -> dict[str, Table]:
     """Return every table of a report by its name."""
     made = [
+        _standings(document),
         _design_space(document),
         _decision(document),
         _operating_points(document),
@@ -43,6 +44,24 @@ def set_tables(document: Document) -> dict[str, Table]:
 
 def _rule(document: Document) -> str:
     return f"Selection: {document.results.meta.get('selection') or 'not recorded'}"
+
+
+def _standings(document: Document) -> Table:
+    return table(
+        "standings",
+        "All standings",
+        f"{_sentence(document.score.label)} on test, tuned, argmax, with 95 % intervals. Behind: the highest minus it, "
+        f"paired over seeds and images. First in: share of resamples in which it leads. {_rule(document)}",
+        comparisons.standings(document.answer.rankings),
+        [
+            LEVEL,
+            Column("rank", word("rank"), numeric=True),
+            FAMILY,
+            Column("value", spread("score", "score_low", "score_high"), numeric=True),
+            Column("behind", spread("behind", "behind_low", "behind_high", sign=True), numeric=True),
+            Column("first in", share("leads"), numeric=True),
+        ],
+    )
 
 
 def _design_space(document: Document) -> Table:
@@ -298,6 +317,8 @@ def plane(document: Document) -> Plane:
             for row in group.to_dict("records")
         ]
         cells.setdefault((str(overlap), str(tradeoff)), []).append({"family": family, "title": title, "scores": scores})
+    for entries in cells.values():
+        entries.sort(key=lambda entry: document.order.index(entry["family"]))
     return Plane(tuple(rows), tables.TRADEOFFS, cells)
 
 

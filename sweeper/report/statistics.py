@@ -12,6 +12,7 @@ give intervals that are too narrow; a test measures by how much.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,6 +130,7 @@ def repetitions(drawn: Array, seeds: Array) -> Array:
     return plain + stretch(drawn.shape[1]) * (resampled - plain)
 
 
+@cache
 def stretch(seeds: int) -> float:
     """How much resampling so few seeds must be widened for its interval to hold what it promises.
 

@@ -59,10 +59,13 @@ def family_scales(look: dict[str, Style], *, others: bool) -> dict[str, Any]:
     def scale(values: list[Any]) -> alt.Scale:
         return alt.Scale(domain=names, range=values)
 
+    # Dashes are kept out of the legend, where they would break up the outlines of its symbols. Legends of equal domains
+    # are merged whatever their settings, so the domain is turned round.
+    dashes = alt.Scale(domain=names[::-1], range=[list(style.dash) for style in values[::-1]])
     return {
         "color": alt.Color("shown:N", scale=scale([style.color for style in values]), legend=legend),
         "shape": alt.Shape("shown:N", scale=scale([style.shape for style in values]), legend=legend),
-        "dash": alt.StrokeDash("shown:N", scale=scale([list(style.dash) for style in values]), legend=legend),
+        "dash": alt.StrokeDash("shown:N", scale=dashes, legend=None),
     }
 
 

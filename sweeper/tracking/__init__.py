@@ -1,0 +1,1 @@
+"""Where finished trials go: a durable journal first, then MLflow, carried by a courier."""

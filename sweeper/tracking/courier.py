@@ -38,7 +38,8 @@ class Courier:
         self._make_tracker = make_tracker
         self._target = target
         self._first_pause = first_pause
-        self._refused: dict[str, None] = {}
+        self._there = journal.delivered(target)
+        self._refused: set[str] = set()
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._last_error: str | None = None
@@ -60,7 +61,7 @@ class Courier:
     @property
     def pending(self) -> int:
         """How many recorded trials the tracker does not have yet."""
-        return len(self._journal.finished() - self._journal.delivered(self._target))
+        return len(self._journal.finished() - self._there)
 
     @property
     def last_error(self) -> str | None:
@@ -105,9 +106,11 @@ class Courier:
                 self._wake.wait()
 
     def _open(self) -> Tracker:
-        """Open the tracker and learn what it has: the marks may be older or younger than its contents."""
+        """Open the tracker and learn what it has: the journal's marks may be older or younger than its contents."""
         tracker = self._make_tracker()
-        for key in tracker.finished() & self._journal.finished():
+        self._there = set(tracker.finished())
+        self._refused -= self._there  # an answer that was lost looked like a refusal
+        for key in self._there & self._journal.finished():
             self._journal.mark_delivered(self._target, key)
         return tracker
 
@@ -116,16 +119,16 @@ class Courier:
 
         Raises: TrackerUnreachable at the first sign of it.
         """
-        delivered = self._journal.delivered(self._target)
-        waiting = [key for key in self._journal.recorded() if key not in delivered]
+        waiting = [key for key in self._journal.recorded() if key not in self._there]
         for key in sorted(waiting, key=self._refused.__contains__):
             try:
                 tracker.record(self._journal.read(key))
+                self._there.add(key)
+                self._refused.discard(key)
                 self._journal.mark_delivered(self._target, key)
-                self._refused.pop(key, None)
             except TrackerUnreachable:
-                self._refused[key] = None
+                self._refused.add(key)
                 raise
             except Exception as error:  # as above; the next trial may be fine
-                self._refused[key] = None
+                self._refused.add(key)
                 self._last_error = one_line(error)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -41,9 +42,7 @@ TEMPORARY = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDE
 class _Family:
     """The run of one family and stage, and what its trials came to."""
 
-    run_id: str
-    start: int
-    """Milliseconds since 1970."""
+    run: Run
     trials: dict[str, TrialSummary]
 
 
@@ -119,7 +118,7 @@ class MlflowTracker:
                 elif path.exists():
                     self._client.log_artifact(self._study_run, str(path))
             for run in self._runs(layout.STUDY_RUN, self._study_run, kind="family"):
-                self._log_family_scores(self._read_family(run))
+                self._log_family_scores(_Family(run, self._read_summaries(run)))
                 self._client.set_terminated(run.info.run_id, status)
             self._client.set_terminated(self._study_run, status)
 
@@ -162,7 +161,7 @@ class MlflowTracker:
         """Log the study's settings. MLflow never changes a parameter: one that differs now is noted in a tag."""
         logged: dict[str, str] = run.data.params
         wanted = study_params(self._study)
-        self._log_params(run.info.run_id, {name: text for name, text in wanted.items() if name not in logged})
+        self._log(run, wanted)
         changed = [f"{name}: {logged[name]} → {new}" for name, new in wanted.items() if logged.get(name, new) != new]
         if changed:
             self._client.set_tag(run.info.run_id, "sweeper.changed_settings", "\n".join(changed)[: layout.TAG_LENGTH])
@@ -171,7 +170,8 @@ class MlflowTracker:
         known = (record.family, record.stage)
         if known not in self._families:
             run = self._find_family(*known) or self._create_family(record)
-            self._families[known] = self._read_family(run)
+            self._log(run, family_params(record, self._study))
+            self._families[known] = _Family(run, self._read_summaries(run))
         return self._families[known]
 
     def _find_family(self, family: str, stage: str) -> Run | None:
@@ -190,49 +190,44 @@ class MlflowTracker:
             layout.PARENT: self._study_run,
             "mlflow.source.name": "sweeper",
         }
-        run = self._client.create_run(self._experiment_id, tags=tags, run_name=f"{record.family} ({record.stage})")
-        self._log_params(run.info.run_id, family_params(record, self._study))
-        return run
+        return self._client.create_run(self._experiment_id, tags=tags, run_name=f"{record.family} ({record.stage})")
 
     def _create_trial(self, record: TrialRecord, entry: TrialEntry, family: _Family) -> Run:
-        tags = {**entry.tags, layout.STUDY_RUN: self._study_run, layout.PARENT: family.run_id}
+        tags = {**entry.tags, layout.STUDY_RUN: self._study_run, layout.PARENT: family.run.info.run_id}
         return self._client.create_run(
             self._experiment_id, start_time=_milliseconds(record.started), tags=tags, run_name=entry.name
         )
 
     def _fill_trial(self, run: Run, record: TrialRecord, entry: TrialEntry) -> None:
         """Log everything of a trial; its end comes last, since it is what marks the run as whole."""
-        run_id, start = run.info.run_id, run.info.start_time
-        self._log_params(run_id, entry.params)
-        self._log_points(run_id, entry.points, start)
+        run_id = run.info.run_id
+        self._log(run, entry.params, entry.points)
         self._client.log_inputs(run_id, [self._dataset()])
         if entry.image_scores:
             self._log_image_scores(run_id, entry.image_scores)
         files = self._study.folder / "trials" / record.key
         if files.is_dir():
             self._client.log_artifacts(run_id, str(files))
-        self._client.set_terminated(run_id, entry.status, end_time=start + round(record.seconds * 1000))
+        self._client.set_terminated(run_id, entry.status, end_time=run.info.start_time + round(record.seconds * 1000))
 
     # What is written into a run.
 
-    def _log_params(self, run_id: str, params: Mapping[str, str]) -> None:
-        from mlflow.entities import Param
+    def _log(self, run: Run, params: Mapping[str, str], points: Iterable[Point] = ()) -> None:
+        """Log in as few calls as MLflow allows, mostly one. A parameter the run has is left: none can be changed."""
+        from mlflow.entities import Metric, Param
 
-        for piece in _pieces([Param(name, text) for name, text in params.items()], PARAMS_PER_CALL):
-            self._client.log_batch(run_id, params=piece)
-
-    def _log_points(self, run_id: str, points: Sequence[Point], start: int) -> None:
-        from mlflow.entities import Metric
-
+        start = run.info.start_time
         metrics = [Metric(p.name, p.value, start + round(p.seconds * 1000), p.step) for p in points]
-        for piece in _pieces(metrics, METRICS_PER_CALL):
-            self._client.log_batch(run_id, metrics=piece)
+        texts = [Param(name, text) for name, text in params.items() if name not in run.data.params]
+        for some_metrics, some_texts in zip_longest(
+            _pieces(metrics, METRICS_PER_CALL), _pieces(texts, PARAMS_PER_CALL)
+        ):
+            self._client.log_batch(run.info.run_id, metrics=some_metrics or (), params=some_texts or ())
 
     def _log_family_scores(self, family: _Family) -> None:
         """Log a family's scores; the step is the number of trials behind them."""
         scores = family_scores(family.trials.values())
-        points = [Point(name, value, len(family.trials), 0.0) for name, value in scores.items()]
-        self._log_points(family.run_id, points, family.start)
+        self._log(family.run, {}, [Point(name, value, len(family.trials), 0.0) for name, value in scores.items()])
 
     def _log_image_scores(self, run_id: str, scores: Iterable[Score]) -> None:
         schema = SCORES.remove(SCORES.get_field_index("key"))
@@ -273,14 +268,13 @@ class MlflowTracker:
             condition += f" and tags.`{layout.TRIAL_KEY}` = '{key}'"
         return list(search_runs(self._client, self._experiment_id, condition, deleted=deleted))
 
-    def _read_family(self, run: Run) -> _Family:
-        children = self._runs(layout.PARENT, run.info.run_id, kind="trial")
-        trials = {
+    def _read_summaries(self, family: Run) -> dict[str, TrialSummary]:
+        children = self._runs(layout.PARENT, family.info.run_id, kind="trial")
+        return {
             child.data.tags[layout.TRIAL_KEY]: summary_of_run(child.data.tags, child.data.metrics)
             for child in children
             if _is_whole(child)
         }
-        return _Family(run.info.run_id, run.info.start_time, trials)
 
     @contextmanager
     def _errors_told(self) -> Iterator[None]:

@@ -27,9 +27,17 @@ def epoch_batches(
     draws = generator("batches", seed, epoch)
     n = steps * batch_size
     uniforms = (np.arange(n) + draws.random(n)) / n
+    return draws.permutation(inverse_cdf(weights, uniforms)).reshape(steps, batch_size)
+
+
+def inverse_cdf(weights: NDArray[np.float64], uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the index that each number of [0, 1] falls on when [0, 1] is shared out by weight, in order of index.
+
+    The same numbers under other weights give indices in the same order, which is what couples the levels.
+    """
     cumulative = np.cumsum(weights)
-    # `side="right"` steps over patches of weight 0, whose cumulative weight equals their predecessor's.
+    # `side="right"` steps over indices of weight 0, whose cumulative weight equals their predecessor's.
     indices = np.searchsorted(cumulative, uniforms * cumulative[-1], side="right")
-    # Rounding may carry a uniform just below 1 past the end: it belongs to the last patch that has weight.
-    indices = np.minimum(indices, np.flatnonzero(weights)[-1])
-    return draws.permutation(indices).astype(np.int64).reshape(steps, batch_size)
+    # Rounding may carry a number just below 1 past the end: it belongs to the last index that has weight.
+    inside: NDArray[np.int64] = np.minimum(indices, np.flatnonzero(weights)[-1]).astype(np.int64)
+    return inside

@@ -25,6 +25,7 @@ from sweeper.training.device import describe, pick_device, pick_precision
 from sweeper.training.feed import Batch, Feed, Normalize
 from sweeper.training.metrics import HEADLINES
 from sweeper.training.model import build_model
+from sweeper.training.order import BackgroundFirst
 from sweeper.training.randomness import torch_seed
 from sweeper.training.sampling import epoch_batches, steps_in_epoch
 from sweeper.training.schedule import rate_factor
@@ -80,6 +81,7 @@ class Trainer:
 
         self._family = family(trial.family)
         _check_arguments(self._family, trial)
+        self._order = BackgroundFirst(len(data.classes), data.background, self._device)
         maps, self._constants = self._needs()
         self._feed = Feed(data.splits["train"], self._device, maps=maps)
         self._normalize = Normalize(data.mean, data.std, self._device)
@@ -87,7 +89,8 @@ class Trainer:
         training = trial.training
         self._steps = steps_in_epoch(len(data.splits["train"]), training.batch_size, training.steps_per_epoch)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(torch_seed("initial weights", trial.seed))
+            # The model is built on the CPU; `torch.manual_seed` would also reseed every GPU, which is not undone here.
+            torch.default_generator.manual_seed(torch_seed("initial weights", trial.seed))
             model = build_model(trial.model, data.channels, len(data.classes), patch=data.patch)
         self._model = model.to(self._device).to(memory_format=torch.channels_last)
         self._parameters = [parameter for parameter in self._model.parameters() if parameter.requires_grad]
@@ -207,12 +210,12 @@ class Trainer:
     def _loss(self, logits: Tensor, batch: Batch) -> Tensor:
         # Outside autocast and in float32: a loss must not depend on the precision the model happens to run in.
         loss: Tensor = self._family.function(
-            logits.float(),
-            batch.masks.long(),
+            self._order.classes(logits.float(), dim=1),
+            self._order.labels(batch.masks),
             ignore_index=IGNORE,
             **self.trial.hyperparameters,
             **self._constants,
-            **batch.maps,
+            **{name: self._order.classes(each, dim=1) for name, each in batch.maps.items()},
         )
         return loss
 
@@ -222,7 +225,7 @@ class Trainer:
         constants: dict[str, Tensor] = {}
         for need in self._family.needs:
             if need == "class_frequencies":
-                constants[need] = self._class_frequencies()
+                constants[need] = self._order.classes(self._class_frequencies(), dim=0)
             elif need in self.data.splits["train"].maps:
                 maps.append(need)
             else:

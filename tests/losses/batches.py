@@ -75,7 +75,7 @@ AWKWARD: dict[str, Callable[[], Batch]] = {
 
 
 def settings(family: Family) -> Iterator[dict[str, Any]]:
-    """Yield the default, every corner of what a study searches, and every static word."""
+    """Yield the default, every corner of what a study searches, a point near the low one, and every static word."""
     yield {}
     dials = family.hyperparameters
     searched = {name: dial.search for name, dial in dials.items() if dial.search is not None}
@@ -83,6 +83,9 @@ def settings(family: Family) -> Iterator[dict[str, Any]]:
     for corner in itertools.product(*free.values()):
         values = dict(zip(free, corner, strict=True))
         yield resolve_complements(searched, values)
+    # Ends can be harmless where what lies between is not: naive focal is NaN for 0 < γ < 1 alone.
+    inside = {name: low + 0.1 * (high - low) for name, (low, high) in free.items()}
+    yield resolve_complements(searched, inside)
     for name, dial in dials.items():
         for value in ends(dial.legal) if dial.static else ():
             # Absent classes are scored by the smoothing, so that it must not be 0 then.

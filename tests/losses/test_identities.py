@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 
@@ -95,6 +96,26 @@ def test_frequencies_of_the_batch_given_or_counted_are_the_same(batch):
     share = torch.bincount(valid, minlength=logits.shape[1]) / len(valid)
     given = at(weighted_cross_entropy, batch, power=0.7, class_frequencies=share)
     torch.testing.assert_close(given, at(weighted_cross_entropy, batch, power=0.7), rtol=1e-6, atol=0)
+
+
+def test_a_class_never_seen_in_training_has_a_finite_weight(batch):
+    logits, target = batch
+    frequencies = torch.zeros(logits.shape[1])
+    frequencies[0] = 1.0
+    value = at(weighted_cross_entropy, batch, power=1.0, class_frequencies=frequencies)
+    # 1e-7 is the least frequency, so that background weighs a ten-millionth of the rest.
+    same_ce = at(cross_entropy, (logits, torch.where(target == 0, IGNORED, target)))
+    torch.testing.assert_close(value, same_ce, rtol=1e-5, atol=1e-5)
+
+
+def test_power_and_frequencies_can_be_batched():
+    batch = random_batch()
+    powers = torch.tensor([0.0, 0.4, 1.0], dtype=torch.float64)
+    frequencies = torch.tensor([[0.9, 0.05, 0.05], [0.5, 0.3, 0.2], [0.97, 0.02, 0.01]])
+    run = functools.partial(weighted_cross_entropy, *batch, ignore_index=IGNORED)
+    together = torch.func.vmap(lambda power, share: run(power=power, class_frequencies=share))(powers, frequencies)
+    for index, value in enumerate(together):
+        same(value, run(power=powers[index].item(), class_frequencies=frequencies[index]))
 
 
 def test_raising_a_weight_moves_the_loss_towards_its_class(batch):

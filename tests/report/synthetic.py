@@ -6,6 +6,7 @@ report pools again with numpy.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ SHAPES: dict[str, Shape] = {
 
 
 def synthetic(
-    families: int | Iterable[str] = 6,
+    families: int | Iterable[str] | Mapping[str, Shape] = 6,
     *,
     levels: Sequence[float] = LEVELS,
     seeds: int = 3,
@@ -76,7 +77,7 @@ def synthetic(
     """Make a study's results.
 
     Args:
-        families: How many (beyond six, copies are numbered), or which of `SHAPES`.
+        families: How many (beyond six, copies are numbered), which of `SHAPES`, or shapes of their own.
         searched: `reference` or `all`, as `search.levels` of a study.
         confirm: Without, the study stopped after its search.
         failing: Families whose every trial failed.
@@ -116,7 +117,7 @@ def synthetic(
                 objective = max(0.0, objective + float(rng.normal(0, 0.004)))
                 status = "failed" if fails or (number == 5) else "stopped" if number % 3 == 2 else "completed"
                 epochs = {"failed": 2, "stopped": 9, "completed": 30}[status]
-                key = f"s-{shown}-{level}-{number}"
+                key = _key(name, level, number)
                 trial_rows.append(_trial(study, shown, shape, key, "search", level, 0, status, epochs, values,
                                          number=number, default=number == 0,
                                          objective=None if status == "failed" else objective))  # fmt: skip
@@ -142,7 +143,7 @@ def synthetic(
                 settings.append((_defaults(shape), False, True))
             for values, is_tuned, is_default in settings:
                 for confirm_seed in range(1000, 1000 + seeds):
-                    key = f"c-{shown}-{level}-{confirm_seed}-{'t' if is_tuned else 'd'}"
+                    key = _key(name, level, confirm_seed, is_tuned)
                     recall, precision = _behaviour(shape, level, values, gain=(gain or {}).get(name, 0.0))
                     seed_luck = float(np.random.default_rng([confirm_seed, len(name)]).normal(0, 0.06))
                     trial_rows.append(_trial(study, shown, shape, key, "confirm", level, confirm_seed, "completed", 30,
@@ -165,7 +166,13 @@ def synthetic(
     )  # fmt: skip
 
 
-def _shapes(families: int | Iterable[str]) -> dict[str, Shape]:
+def _key(*parts: object) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def _shapes(families: int | Iterable[str] | Mapping[str, Shape]) -> dict[str, Shape]:
+    if isinstance(families, Mapping):
+        return dict(families)
     if not isinstance(families, int):
         return {name: SHAPES[name] for name in families}
     names = list(SHAPES)
@@ -290,7 +297,7 @@ def _meta(shapes: Mapping[str, Shape], rename: Mapping[str, str], levels: Sequen
             shown(name): {
                 "title": shape.title, "level": shape.level, "overlap": shape.overlap, "tradeoff": shape.tradeoff,
                 "formula": "1 − TP / (TP + α FP + β FN)", "source": "Somebody et al. 2017, arXiv:0000.00000",
-                "hyperparameters": {dial: {"symbol": symbol, "effect": "higher: fewer misses, more false alarms",
+                "hyperparameters": {dial: {"symbol": symbol, "effect": "fewer misses, more false alarms",
                                            "domain": spec, "default": default}
                                     for dial, (symbol, spec, default) in shape.dials.items()},
             }

@@ -17,7 +17,9 @@ def test_csv_holds_the_tables(make_study, tmp_path):
 
 def written(value):
     """What a CSV reader gets back for null, truth values and text."""
-    return "" if value is None else {True: "true", False: "false"}.get(value, value) if isinstance(value, bool) else value
+    return (
+        "" if value is None else {True: "true", False: "false"}.get(value, value) if isinstance(value, bool) else value
+    )
 
 
 def numbers(row, wanted):

@@ -42,8 +42,8 @@ def test_addresses_without_an_sqlite_file(uri):
 
 def test_results_and_tracking_load_without_torch_ray_or_optuna_and_mlflow_only_when_used():
     code = (
-        "import sys, sweeper.results.from_mlflow, sweeper.results.parquet, sweeper.results.csv, sweeper.tracking.courier,"
-        " sweeper.tracking.mlflow_tracker, sweeper.tracking.sync, sweeper.tracking.browse\n"
+        "import sys, sweeper.results.from_mlflow, sweeper.results.parquet, sweeper.results.csv,"
+        " sweeper.tracking.courier, sweeper.tracking.mlflow_tracker, sweeper.tracking.sync, sweeper.tracking.browse\n"
         "print(sorted({'torch', 'ray', 'optuna', 'mlflow', 'requests'} & set(sys.modules)))\n"
         "from sweeper.results.mlflow_client import connect; connect('http://127.0.0.1:9')\n"
         "print(sorted({'torch', 'ray', 'optuna'} & set(sys.modules)))\n"

@@ -23,7 +23,15 @@ def test_labels_are_legal_distinct_and_lead_back(names):
 
 def test_labels_stay_readable():
     labels = layout.class_labels(["(minority)", "Land (unpaved area)", "minority", "Minority", "a/b", "..", ""])
-    assert list(labels.values()) == ["minority", "Land unpaved area", "minority-2", "Minority-3", "a b", "class", "class-2"]
+    assert list(labels.values()) == [
+        "minority",
+        "Land unpaved area",
+        "minority-2",
+        "Minority-3",
+        "a b",
+        "class",
+        "class-2",
+    ]
 
 
 def test_mlflow_accepts_what_the_layout_makes():

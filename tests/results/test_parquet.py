@@ -81,7 +81,12 @@ def test_a_file_that_is_not_ours_is_named(results, tmp_path, name, spoil, says):
 
 def rewrite(path, change, **metadata):
     table = pq.read_table(path)
-    pq.write_table(change(table).replace_schema_metadata({**table.schema.metadata, **{f"sweeper.{key}".encode(): text.encode() for key, text in metadata.items()}}), path)
+    pq.write_table(
+        change(table).replace_schema_metadata(
+            {**table.schema.metadata, **{f"sweeper.{key}".encode(): text.encode() for key, text in metadata.items()}}
+        ),
+        path,
+    )
 
 
 def test_a_missing_folder_is_named(tmp_path):

@@ -204,13 +204,18 @@ def test_tpe_learns_and_random_does_not():
         values = suggest(cell, number=number, history=seen, taken=[], sampler=sampler, seed=0)  # type: ignore[arg-type]
         return float(values["gamma"])  # type: ignore[arg-type]
 
-    seen = [Seen(n, {"gamma": g, "alpha": None}, "completed", 1 - abs(g - 1)) for n, g in enumerate([0.2 * k for k in range(25)])]
+    seen = [
+        Seen(n, {"gamma": g, "alpha": None}, "completed", 1 - abs(g - 1))
+        for n, g in enumerate([0.2 * k for k in range(25)])
+    ]
     drawn = {s: [gamma(n, s, seen) for n in range(30, 60)] for s in ("tpe", "random")}
     near = {s: sum(abs(g - 1) < 0.75 for g in found) for s, found in drawn.items()}
     assert near["tpe"] > 2 * near["random"]
 
 
-@pytest.mark.parametrize(("epochs", "expected"), [(1, ()), (4, (1, 3)), (9, (1, 3)), (30, (3, 9, 27)), (100, (11, 33, 99))])
+@pytest.mark.parametrize(
+    ("epochs", "expected"), [(1, ()), (4, (1, 3)), (9, (1, 3)), (30, (3, 9, 27)), (100, (11, 33, 99))]
+)
 def test_rungs(epochs, expected):
     assert rungs(epochs) == expected
 

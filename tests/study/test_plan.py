@@ -63,7 +63,9 @@ def test_the_key_names_everything_that_decides_the_outcome():
 
 def test_the_key_does_not_depend_on_what_decides_nothing():
     key = plan().trial("dice", {}, 0.97, 0, "search").key
-    assert plan(search={"trials": 3}, confirm={"seeds": 2}, name="other").trial("dice", {}, 0.97, 0, "search").key == key
+    assert (
+        plan(search={"trials": 3}, confirm={"seeds": 2}, name="other").trial("dice", {}, 0.97, 0, "search").key == key
+    )
 
 
 def test_a_trial_survives_plain_data():

@@ -197,3 +197,18 @@ def test_sync_says_that_the_tracker_is_away(journal, make_record):
     with pytest.raises(TrackerUnreachable):
         sync(journal, tracker, TARGET)
     assert journal.delivered(TARGET) == set()
+
+
+def test_a_delivery_whose_answer_was_lost_is_not_tried_for_ever(journal, make_record):
+    class Mumbling(Flaky):
+        def record(self, record):
+            super().record(record)
+            if self.calls.count(record.key) == 1:
+                raise TrackerUnreachable("it was kept, but nobody heard")
+
+    tracker = Mumbling()
+    with Courier(journal, lambda: tracker, TARGET, first_pause=0.01) as courier:
+        courier.record(make_record("a"))
+        until(lambda: courier.last_error is not None)
+        until(lambda: courier.pending == 0 and courier.last_error is None)
+    assert tracker.calls == ["a"]

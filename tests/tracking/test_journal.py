@@ -41,8 +41,11 @@ def test_a_key_is_recorded_once(full, make_record, tmp_path):
     assert Journal(tmp_path).records() == records
 
 
-def test_a_write_cut_at_any_byte_loses_that_record_only(full, make_record, tmp_path):
-    records, file = full
+def test_a_write_cut_at_any_byte_loses_that_record_only(make_record, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # hundreds of repairs, none of which meets a power cut
+    records, file = [make_record("k0"), make_record("k1", history=(), scores=())], tmp_path / RECORDS_FILE
+    for record in records:
+        Journal(tmp_path).append(record)
     whole = file.read_bytes()
     start = whole.rindex(b"\n", 0, -1) + 1
     for cut in range(start, len(whole)):
@@ -157,7 +160,7 @@ def test_a_full_disk_is_told_and_the_journal_goes_on_when_there_is_room(tmp_path
 
 def test_a_folder_that_cannot_be_made_is_told(make_record, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunFolderError, match="choose another run folder|check its permissions"):
+    with pytest.raises(RunFolderError, match=r"file/outbox/trials\.log: cannot be read .Not a directory."):
         Journal(tmp_path / "file" / "outbox").append(make_record())
 
 

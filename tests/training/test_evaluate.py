@@ -55,12 +55,17 @@ def test_the_histogram_pools_under_the_weights(feed, data):
 
 
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
-def test_logits_that_are_not_finite_are_noticed_wherever_they_are(feed, bad):
+@pytest.mark.parametrize("bad_batch", [1, 3])  # of three
+def test_logits_that_are_not_finite_are_noticed_in_any_batch(feed, bad, bad_batch):
+    calls = []
+
     def broken(images):
         logits = forward(images)
-        if len(images) == 4:  # the last, short batch
+        calls.append(len(images))
+        if len(calls) == bad_batch:
             logits[0, 1, 3, 3] = bad
         return logits
 
     weights = np.ones(len(feed))
     assert not evaluate(broken, feed, classes=3, background=0, batch_size=16, weights=weights).finite
+    assert calls == [16, 16, 4]

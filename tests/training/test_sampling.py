@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweeper.training.sampling import epoch_batches, steps_in_epoch
+from sweeper.training.sampling import epoch_batches, inverse_cdf, steps_in_epoch
 
 WEIGHTS = st.lists(st.sampled_from([0.0, 0.1, 0.7, 1.0, 3.0]), min_size=1, max_size=30).filter(any)
 
@@ -45,6 +45,12 @@ def test_levels_share_their_uniforms():
     disagreement = np.subtract.outer(low, low) * np.subtract.outer(high, high)
     assert (low != high).any()
     assert (disagreement >= 0).all()
+
+
+def test_numbers_on_a_border_go_to_the_next_index_that_has_weight():
+    weights = np.array([0.0, 1.0, 0.0, 2.0, 1.0, 0.0])  # shares [0, 1/4), [1/4, 3/4) and [3/4, 1] of 1, 3 and 4
+    uniforms = np.array([0.0, 0.24, 0.25, 0.7, 0.75, 1.0])
+    np.testing.assert_array_equal(inverse_cdf(weights, uniforms), [1, 1, 3, 3, 4, 4])
 
 
 def test_a_batch_mixes_patches_from_all_over():

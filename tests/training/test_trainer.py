@@ -36,7 +36,7 @@ def assert_same(first: Trainer, second: Trainer) -> None:
 def test_it_learns_lines_it_has_seen(data, make_trial):
     """Scored on what it was trained on, a small net tells two kinds of line from noise after seconds of training."""
     seen = dataclasses.replace(data, splits=dict.fromkeys(data.splits, data.splits["train"]))
-    trial = make_trial("dice_ce", epochs=12, batch_size=6, steps_per_epoch=12, lr=1e-2, augment=())
+    trial = make_trial("dice_ce", epochs=12, batch_size=6, steps_per_epoch=20, lr=1e-2, augment=())
     trainer = finished(trial, seen)
     assert trainer.history[0].scores["minority_iou"] < 0.2
     assert trainer.objective > 0.6
@@ -51,6 +51,13 @@ def test_an_epoch_reports_its_scores(data, make_trial):
     assert tuple(first.scores) == HEADLINES
     row = dataclasses.replace(first, scores={"mean_iou": 0.5, "minority_iou": None}).to_dict()
     assert row == {"epoch": 1, "train_loss": first.train_loss, "seconds": first.seconds, "mean_iou": 0.5}
+
+
+def test_the_learning_rate_follows_one_schedule_over_all_epochs(data, make_trial):
+    trainer = Trainer(make_trial(lr=1.0e-3, warmup=0.0), data, device="cpu")
+    last = [trainer.state()["optimizer"]["param_groups"][0]["lr"] for _ in trainer.epochs()]
+    # 2 epochs of 3 steps: the last steps are the third and the sixth, (1 + cos 60°) / 2 and (1 + cos 150°) / 2.
+    assert last == pytest.approx([0.75e-3, 0.0669872981e-3])
 
 
 @pytest.mark.parametrize("arch", ["unet", "pspnet"])  # pspnet has dropout, so torch's own generator matters too

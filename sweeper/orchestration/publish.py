@@ -1,0 +1,136 @@
+"""A run folder's side of MLflow: opening its tracker, delivering what is left, adding results and report at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sweeper.errors import RunFolderError, TrackingError
+from sweeper.files import write_text
+from sweeper.orchestration.folder import Lease, RunFolder
+from sweeper.study.load import load_study
+from sweeper.study.schema import Study
+from sweeper.tracking import uri as tracking_uri
+from sweeper.tracking.browse import browse_command, browse_environment
+from sweeper.tracking.journal import Journal
+from sweeper.tracking.mlflow_tracker import MlflowTracker
+from sweeper.tracking.study_info import StudyInfo
+from sweeper.tracking.sync import sync
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a run's trials go: an MLflow address and experiment, and what MLflow is told of the study."""
+
+    uri: str
+    experiment: str
+    info: StudyInfo
+
+    @property
+    def id(self) -> str:
+        """Under which the journal notes what has arrived there."""
+        return tracking_uri.target_id(self.uri, self.experiment)
+
+    def open(self) -> MlflowTracker:
+        return MlflowTracker(self.uri, self.experiment, self.info)
+
+
+@dataclass(frozen=True)
+class Synced:
+    """What `sync_run` did."""
+
+    uri: str
+    """Password redacted."""
+    delivered: int
+    present: int
+    refused: Mapping[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "tracking_uri": self.uri,
+            "delivered": self.delivered,
+            "present": self.present,
+            "refused": dict(self.refused),
+        }
+
+    def to_text(self) -> str:
+        lines = [f"{self.delivered} trials sent, {self.present} were there already: {self.uri}"]
+        lines += [f"{key}: refused, {reason}" for key, reason in self.refused.items()]
+        return "\n".join(lines)
+
+
+def write_identity(folder: RunFolder, study: Study, meta: Mapping[str, Any]) -> None:
+    """Write the resolved study and its meta data into the run folder, without the password of a tracking address."""
+    write_text(folder.study, shareable(study))
+    write_text(folder.meta, json.dumps(meta, indent=1))
+
+
+def shareable(study: Study) -> str:
+    """Return the resolved study file as it may be kept and shown: the password of a tracking address left out."""
+    if study.tracking.uri is None:
+        return study.to_yaml()
+    tracking = study.tracking.model_copy(update={"uri": tracking_uri.redact(study.tracking.uri)})
+    return study.model_copy(update={"tracking": tracking}).to_yaml()
+
+
+def target_of(study: Study, meta: Mapping[str, Any], folder: RunFolder) -> Target:
+    """Return where the trials of a study go."""
+    uri = tracking_uri.resolve(study.tracking.uri, folder.path)
+    info = StudyInfo(name=study.name, meta=meta, yaml=shareable(study), folder=folder.path)
+    return Target(uri, study.experiment, info)
+
+
+def conclude(target: Target, meta: Mapping[str, Any], folder: RunFolder) -> str | None:
+    """Add results and report to the study's MLflow run; return why that failed, which does not fail the study."""
+    try:
+        target.open().conclude(meta=meta, files=[folder.results, folder.report, folder.panels])
+    except TrackingError as error:
+        return str(error)
+    return None
+
+
+def sync_run(path: Path, uri: str | None = None) -> Synced:
+    """Send to MLflow what a run could not, or everything to another address.
+
+    Raises: RunFolderError when `path` is no run folder, TrackingError when MLflow cannot be used.
+    """
+    folder, study, meta = _read(path)
+    if uri is not None:
+        study = study.model_copy(update={"tracking": study.tracking.model_copy(update={"uri": uri})})
+    target = target_of(study, meta, folder)
+    tracking_uri.check(target.uri)
+    with Lease(folder):
+        report = sync(Journal(folder.outbox), target.open(), target.id)
+        if (folder.results / "trials.parquet").exists():
+            from sweeper.results.parquet import load
+
+            target.open().conclude(meta=load(folder.results).meta, files=[folder.results, folder.report, folder.panels])
+    return Synced(tracking_uri.redact(target.uri), report.delivered, report.present, report.refused)
+
+
+def browse_run(path: Path, *, port: int, say: Callable[[str], None]) -> int:
+    """Serve the MLflow UI on a run folder's store, on 127.0.0.1, until it is stopped; return its exit code."""
+    folder, study, _ = _read(path)
+    uri = tracking_uri.resolve(study.tracking.uri, folder.path)
+    command = browse_command(uri, port=port)
+    say(f"MLflow UI: http://127.0.0.1:{port} (experiment {study.experiment}; Ctrl-C ends it)")
+    server = subprocess.Popen(command, env={**os.environ, **browse_environment(uri)})
+    try:
+        return server.wait()
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _read(path: Path) -> tuple[RunFolder, Study, dict[str, Any]]:
+    folder = RunFolder(path.expanduser().absolute())
+    if not folder.study.is_file() or not folder.meta.is_file():
+        raise RunFolderError(f"{path}: is no run folder (no study.yaml and meta.json in it); give e.g. runs/demo")
+    return folder, load_study(folder.study), json.loads(folder.meta.read_text(encoding="utf-8"))

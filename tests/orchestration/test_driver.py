@@ -1,0 +1,164 @@
+"""The driver turns what workers leave into records, each trial once, whatever becomes of worker and driver."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sweeper.errors import SweeperError
+from sweeper.orchestration.driver import Driver
+from sweeper.orchestration.events import Silent
+from sweeper.orchestration.folder import RunFolder
+from sweeper.orchestration.job import Job, outcome_path
+from sweeper.results.record import TrialRecord
+from sweeper.search.sweep import Sweep
+from sweeper.study.load import load_study
+from sweeper.study.plan import make_plan
+
+EPOCHS = 3
+JOB = Job(
+    trial={},
+    data="",
+    folder="",
+    metric="minority_iou",
+    threads=1,
+    device="cpu",
+    keep_model=False,
+    keep_panels=False,
+)
+
+
+def history(epochs: int = EPOCHS) -> list[dict[str, float]]:
+    return [{"epoch": n, "train_loss": 1.0, "seconds": 0.5, "minority_iou": 0.1 * n} for n in range(1, epochs + 1)]
+
+
+def leave_outcome(folder: RunFolder, key: str, **fields: object) -> None:
+    path = outcome_path(folder, key)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    outcome = {"status": "completed", "epochs": EPOCHS, "history": history(), "seconds": 2.0, "objective": 0.3, **fields}
+    path.write_text(json.dumps(outcome))
+
+
+@pytest.fixture
+def setting(tmp_path: Path):
+    study = load_study(
+        {
+            "families": ["dice", "focal"],
+            "imbalance": {"levels": [0.97]},
+            "training": {"epochs": EPOCHS},
+            "search": {"trials": 2},
+            "confirm": {"seeds": 2},
+        }
+    )
+    records: list[TrialRecord] = []
+    sweep = Sweep(make_plan(study, "data"))
+    folder = RunFolder(tmp_path)
+    return sweep, folder, records, Driver(sweep, folder, records.append, JOB, Silent())
+
+
+def test_a_study_runs_to_its_end(setting):
+    sweep, folder, records, driver = setting
+    while (found := driver.propose()) is not None:
+        key, job = found
+        assert job.trial["key"] == key
+        for n in range(1, EPOCHS + 1):
+            driver.epoch(key, {"history": history(n)})
+        leave_outcome(folder, key)
+        driver.ended(key)
+    assert driver.done
+    assert len(records) == len({record.key for record in records}) == sum(done for done, _ in sweep.totals().values())
+    assert {record.stage for record in records} == {"search", "confirm"}
+
+
+def test_panels_and_models_are_kept_for_the_first_confirm_seed(setting):
+    _, folder, _, driver = setting
+    kept = {}
+    while (found := driver.propose()) is not None:
+        key, job = found
+        kept[job.trial["stage"], job.trial["seed"]] = (job.keep_panels, job.keep_model)
+        leave_outcome(folder, key)
+        driver.ended(key)
+    assert kept == {
+        ("search", 0): (False, False),
+        ("confirm", 1000): (True, True),
+        ("confirm", 1001): (False, False),
+    }
+
+
+def test_what_a_worker_finished_while_no_driver_listened_is_not_run_again(setting):
+    sweep, folder, records, driver = setting
+    key, _ = driver.propose()
+    driver.ended(key)  # interrupted: no outcome
+    assert records == []
+    leave_outcome(folder, key)
+    found = driver.propose()
+    assert found is not None
+    assert found[0] != key
+    assert [record.key for record in records] == [key]
+    assert not outcome_path(folder, key).exists()
+
+
+def test_an_interrupted_trial_is_offered_again(setting):
+    _, _, records, driver = setting
+    key, _ = driver.propose()
+    driver.epoch(key, {"history": history(1)})
+    driver.ended(key)
+    assert records == []
+    assert driver.propose()[0] == key
+
+
+def test_a_trial_whose_worker_died_for_good_is_failed_with_its_epochs(setting):
+    _, _, records, driver = setting
+    key, _ = driver.propose()
+    driver.epoch(key, {"history": history(2)})
+    driver.ended(key, error=True)
+    (record,) = records
+    assert (record.status, record.epochs, record.objective) == ("failed", 2, None)
+    assert record.reason is not None
+
+
+def test_a_stopped_trial_is_recorded_from_its_reports(setting):
+    sweep, _, records, driver = setting
+    driver.sweep.epoch = lambda *unused: False  # type: ignore[method-assign]
+    key, _ = driver.propose()
+    assert not driver.epoch(key, {"history": history(1), "setup": {"device": "cpu", "level_val": 0.97}})
+    driver.ended(key)
+    (record,) = records
+    assert (record.status, record.epochs, record.objective, record.device) == ("stopped", 1, 0.1, "cpu")
+    assert record.level_val == 0.97
+
+
+def test_a_failed_outcome_keeps_its_reason(setting):
+    _, folder, records, driver = setting
+    key, _ = driver.propose()
+    leave_outcome(folder, key, status="failed", reason="the loss is not finite", objective=None)
+    driver.ended(key)
+    assert (records[0].status, records[0].reason) == ("failed", "the loss is not finite")
+
+
+def test_a_damaged_outcome_counts_as_none(setting):
+    _, folder, records, driver = setting
+    key, _ = driver.propose()
+    outcome_path(folder, key).parent.mkdir(parents=True)
+    outcome_path(folder, key).write_text('{"status": "comp')
+    driver.ended(key)
+    assert records == []
+    assert driver.propose()[0] == key
+
+
+def test_a_record_that_cannot_be_kept_stops_the_study(setting):
+    sweep, folder, _, _ = setting
+
+    def full(record: TrialRecord) -> None:
+        raise SweeperError("no space left on device")
+
+    driver = Driver(sweep, folder, full, JOB, Silent())
+    key, _ = driver.propose()
+    leave_outcome(folder, key)
+    driver.ended(key)
+    assert driver.done
+    assert "no space" in str(driver.failure)
+    assert driver.propose() is None
+    assert outcome_path(folder, key).exists(), "the outcome stays for the next run"

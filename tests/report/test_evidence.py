@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import numpy as np
+import pyarrow.compute as pc
+import pytest
+
+from sweeper.report.evidence import ALL, Key, gather
+from sweeper.report.measured import measured, select
+from sweeper.results.results import Results
+from sweeper.results.schema import MINORITY, POOLED_METRICS
+
+from .synthetic import SHAPES, synthetic
+
+
+def recorded_mean(results: Results, key: Key, klass: str, metric: str) -> float | None:
+    """The pooled scores as the generator wrote them, averaged over seeds in plain Python: an oracle."""
+    trials = [
+        row["key"]
+        for row in results.trials.to_pylist()
+        if (row["stage"], row["family"], row["level"]) == ("confirm", key.family, key.level)
+        and row["is_tuned" if key.setting == "tuned" else "is_default"]
+    ]
+    values = [
+        row["value"]
+        for row in results.scores.to_pylist()
+        if row["key"] in trials
+        and (row["split"], row["point"], row["image"]) == ("test", key.point, None)
+        and (row["class"], row["metric"]) == (klass, metric)
+    ]
+    assert len(values) == 3
+    return None if None in values else sum(values) / 3
+
+
+@pytest.mark.parametrize("point", ["argmax", "shifted"])
+@pytest.mark.parametrize("setting", ["tuned", "default"])
+def test_means_pooled_from_counts_equal_the_recorded_scores(point, setting):
+    results = synthetic(["focal", "dice"], levels=(0.95, 0.97), images=5)
+    evidence = gather(results)
+    key = Key("focal", 0.95, setting, point)
+    found = evidence.scores(key, POOLED_METRICS, ["curve 1", "curve 2", MINORITY])
+    for (klass, metric), interval in found.items():
+        assert interval.mean == pytest.approx(recorded_mean(results, key, klass, metric))
+        assert 0 <= interval.low <= interval.mean <= interval.high <= 1
+
+
+def test_a_class_absent_from_the_test_pictures_has_no_score_and_does_not_pull_the_mean_down():
+    results = synthetic(["dice", "tversky"], levels=(0.97,), absent="curve 1")
+    rows = select(measured(results, gather(results)), family="dice", setting="tuned", point="argmax", metric="iou")
+    by_class = rows.set_index("class")
+    assert np.isnan(by_class.loc["curve 1", ["mean", "low", "high"]].to_numpy(float)).all()
+    assert by_class.at[MINORITY, "mean"] == by_class.at["curve 2", "mean"] > 0
+
+
+def test_a_picture_missing_from_one_seed_is_left_out_of_all():
+    results = synthetic(["dice"], levels=(0.97,), images=4)
+    scores = results.scores
+    key = next(row["key"] for row in results.trials.to_pylist() if row["stage"] == "confirm" and row["seed"] == 1001)
+    drop = pc.and_kleene(pc.equal(scores["key"], key), pc.fill_null(pc.equal(scores["image"], "log_02"), False))
+    evidence = gather(Results(results.trials, scores.filter(pc.invert(drop)), results.meta))
+    assert evidence.counts[Key("dice", 0.97)].images == ("log_00", "log_01", "log_03")
+
+
+def test_differences_use_the_seeds_both_have():
+    results = synthetic(["dice", "tversky"], levels=(0.97,))
+    lost = pc.and_(
+        pc.and_(pc.equal(results.trials["family"], "dice"), pc.equal(results.trials["seed"], 1002)),
+        pc.equal(results.trials["stage"], "confirm"),
+    )
+    fewer = Results(results.trials.filter(pc.invert(lost)), results.scores, results.meta)
+    evidence = gather(fewer)
+    assert evidence.counts[Key("dice", 0.97)].seeds == (1000, 1001)
+    assert evidence.counts[Key("tversky", 0.97)].seeds == (1000, 1001, 1002)
+    found = evidence.difference(Key("dice", 0.97), Key("tversky", 0.97), "iou")
+    both = [gather(results).counts[Key(name, 0.97)].values[:2].sum(axis=1) for name in ("dice", "tversky")]
+    ious = [pooled[..., 0] / pooled[..., :3].sum(axis=-1) for pooled in both]
+    assert found is not None
+    assert found.mean == pytest.approx((ious[0] - ious[1]).mean())
+
+
+def test_lead_shares_are_shares_and_follow_a_clear_gain():
+    twins = {"aa": SHAPES["dice"], "bb": SHAPES["dice"], "cc": SHAPES["dice"]}
+    results = synthetic(twins, levels=(0.97,), gain={"bb": 0.1})
+    keys = [Key(name, 0.97) for name in twins]
+    shares = gather(results).lead_shares(keys, "recall")
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares[keys[1]] == 1
+
+
+def test_curve_errors_are_known_once_per_seed():
+    results = synthetic(["dice"], levels=(0.97,))
+    rows = [
+        {"key": row["key"], "split": "test", "point": "argmax", "image": None, "class": "curve 1",
+         "metric": "curve_mae", "value": value}
+        for row, value in zip(
+            [row for row in results.trials.to_pylist() if row["stage"] == "confirm"], (0.02, 0.03, 0.04), strict=True
+        )
+    ]  # fmt: skip
+    import pyarrow as pa
+
+    scores = pa.concat_tables([results.scores, pa.Table.from_pylist(rows, schema=results.scores.schema)])
+    whole = Results(results.trials, scores, results.meta)
+    found = select(measured(whole, gather(whole)), metric="curve_mae", setting="tuned").iloc[0]
+    assert found["mean"] == pytest.approx(0.03)
+    assert found["low"] < 0.02
+    assert found["high"] > 0.04
+    assert (found["seeds"], found["images"]) == (3, 0)
+
+
+def test_all_classes_is_the_mean_over_every_class():
+    results = synthetic(["dice"], levels=(0.97,))
+    rows = select(measured(results, gather(results)), setting="tuned", point="argmax", metric="iou").set_index("class")
+    single = rows.loc[["curve 1", "curve 2"], "mean"]
+    assert rows.at[ALL, "mean"] == pytest.approx(single.mean())

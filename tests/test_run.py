@@ -1,0 +1,153 @@
+"""The main job, from a study file to a report, through the command line: whole, repeated, and killed half-way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+import sweeper
+from sweeper.results.results import Results
+from sweeper.tracking.journal import Journal
+
+STUDY = """
+name: tiny
+families: {cross_entropy: {}, dice: {}, tversky: {}}
+data: {patch: 32, limit: 24, scans: 10}
+imbalance: {levels: [0.95, 0.97], reference: 0.97}
+model: {depth: 3, decoder_channels: [8, 8, 8]}
+training: {epochs: 4, steps_per_epoch: 2, batch_size: 4, lr: 0.003}
+search: {trials: 3}
+confirm: {seeds: 2}
+"""
+
+MEASURED = ["seconds", "started"]
+"""Columns that differ from run to run; all others must not."""
+
+
+def start(study: Path, out: Path, *words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "sweeper.cli", "run", str(study), "--out", str(out), *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def finish(process: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == code, err
+    assert "Traceback" not in err, err
+    return out, err
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("study") / "tiny.yaml"
+    path.write_text(STUDY)
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(study, tmp_path_factory) -> Path:
+    """A run folder of the study, run without interruption."""
+    out = tmp_path_factory.mktemp("whole")
+    answer, _ = finish(start(study, out))
+    assert "report.html" in answer
+    return out / "tiny"
+
+
+@pytest.fixture(scope="module")
+def results(whole) -> Results:
+    return sweeper.load_results(whole)
+
+
+def comparable(results: Results) -> tuple[pa.Table, pa.Table]:
+    return results.trials.drop_columns(MEASURED), results.scores
+
+
+def test_every_trial_of_the_plan_is_recorded_once(whole, results):
+    keys = results.trials["key"].to_pylist()
+    assert len(keys) == len(set(keys))
+    assert set(keys) == Journal(whole / "outbox").finished()
+    stages = results.trials["stage"].to_pylist()
+    assert stages.count("search") == 1 + 1 + 3
+    tuned = pc.sum(results.trials["is_tuned"]).as_py()
+    assert tuned == 3 * 2 * 2, "families, levels, seeds"
+    assert set(results.trials["status"].to_pylist()) <= {"completed", "stopped"}
+
+
+def test_levels_are_what_was_aimed_at(results):
+    for column in ("level_train", "level_val", "level_test"):
+        for aimed, measured in zip(results.trials["level"].to_pylist(), results.trials[column].to_pylist(), strict=True):
+            assert measured == pytest.approx(aimed, abs=1e-6)
+
+
+def test_mlflow_holds_the_same_results(whole, results):
+    loaded = sweeper.load_results("tiny", tracking_uri=f"sqlite:///{whole / 'mlflow.db'}")
+    assert loaded.trials.equals(results.trials)
+    assert loaded.scores.equals(results.scores)
+    assert loaded.meta == results.meta
+
+
+def test_the_report_stands_alone(whole):
+    page = (whole / "report" / "report.html").read_text(encoding="utf-8")
+    assert "tversky" in page
+    assert 'src="http' not in page
+    assert (whole / "report" / "report.md").exists()
+    assert list((whole / "report" / "figures").glob("*.svg"))
+    assert list((whole / "report" / "tables").glob("*.csv"))
+
+
+def test_panels_and_weights_of_the_first_seed_are_kept(whole, results):
+    first = results.trials.filter(pc.equal(results.trials["seed"], 1000))["key"].to_pylist()
+    assert {path.parent.name for path in (whole / "trials").glob("*/model.pt")} == set(first)
+    assert (whole / "panels" / "truth_0.png").exists()
+    assert not list((whole / "checkpoints").iterdir()), "nothing is left to continue from"
+    assert not (whole / ".tune").exists()
+
+
+def test_running_again_runs_nothing(study, whole, results):
+    before = (whole / "outbox" / "trials.log").read_bytes()
+    began = time.monotonic()
+    finish(start(study, whole.parent))
+    assert (whole / "outbox" / "trials.log").read_bytes() == before
+    assert comparable(sweeper.load_results(whole)) == comparable(results)
+    assert time.monotonic() - began < 60
+
+
+def test_killed_half_way_it_continues_to_the_same_scores(study, results, tmp_path):
+    """kill -9 on driver and workers; then SIGTERM; then to the end: no trial twice, none missing, equal numbers."""
+    journal = tmp_path / "tiny" / "outbox" / "trials.log"
+
+    def wait_for(trials: int, process: subprocess.Popen[str]) -> None:
+        deadline = time.monotonic() + 200
+        while not journal.exists() or len(Journal(journal.parent).finished()) < trials:
+            assert process.poll() is None, process.communicate()[1]
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+    killed = start(study, tmp_path)
+    wait_for(4, killed)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    first = set(Journal(journal.parent).finished())
+
+    stopped = start(study, tmp_path)
+    wait_for(len(first) + 3, stopped)
+    os.kill(stopped.pid, signal.SIGTERM)
+    _, err = finish(stopped, code=75)
+    assert "same command" in err
+    second = set(Journal(journal.parent).finished())
+    assert first < second
+
+    finish(start(study, tmp_path))
+    ended = sweeper.load_results(tmp_path / "tiny")
+    trials, scores = comparable(ended)
+    assert trials.equals(comparable(results)[0])
+    assert scores.equals(comparable(results)[1])
+    loaded = sweeper.load_results("tiny", tracking_uri=f"sqlite:///{tmp_path / 'tiny' / 'mlflow.db'}")
+    assert sorted(loaded.trials["key"].to_pylist()) == sorted(trials["key"].to_pylist())

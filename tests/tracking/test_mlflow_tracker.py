@@ -1,0 +1,272 @@
+import dataclasses
+import json
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from sweeper.errors import TrackingError
+from sweeper.results import from_mlflow, parquet
+from sweeper.results import mlflow_layout as layout
+from sweeper.results.assemble import assemble
+from sweeper.results.mlflow_client import connect, sqlite_path
+from sweeper.results.record import Score
+from sweeper.tracking.door import TrackerUnreachable
+
+
+def runs_of(store, kind, experiment="exp"):
+    client = connect(store)
+    found = client.get_experiment_by_name(experiment)
+    return list(client.search_runs([found.experiment_id], f"tags.`{layout.KIND}` = '{kind}'"))
+
+
+def contents(store):
+    """Every row of MLflow's tables that recording touches: what must not change when a trial is delivered again."""
+    tables = ("runs", "params", "metrics", "latest_metrics", "tags", "inputs", "datasets", "experiments")
+    with closing(sqlite3.connect(sqlite_path(store))) as database:
+        return {table: sorted(map(repr, database.execute(f"select * from {table}"))) for table in tables}
+
+
+def test_mlflow_and_parquet_give_equal_results(store, open_tracker, make_study, tmp_path):
+    records, meta = make_study()
+    tracker = open_tracker()
+    for record in records:
+        tracker.record(record)
+    tracker.conclude()
+    parquet.save(assemble(records, meta), tmp_path / "results")
+    saved, tracked = parquet.load(tmp_path / "results"), from_mlflow.load(store, "exp")
+    assert tracked.trials.equals(saved.trials, check_metadata=True)
+    assert tracked.scores.equals(saved.scores, check_metadata=True)
+    assert tracked.meta == saved.meta
+    # The study is rich enough for equality to mean something.
+    assert set(saved.trials["status"].to_pylist()) == {"completed", "stopped", "failed"}
+    assert saved.scores["value"].null_count > 50
+    assert len(saved.scores["image"].drop_null()) > 100
+    assert "Land (unpaved area)" in saved.scores["class"].to_pylist()
+
+
+def test_delivering_twice_changes_nothing(store, open_tracker, make_study):
+    records, _ = make_study(images=1)
+    some = [records[0], records[2], records[3]]
+    tracker = open_tracker()
+    for record in some:
+        tracker.record(record)
+    before = contents(store)
+    for again in (tracker, open_tracker()):
+        for record in some:
+            again.record(record)
+    assert contents(store) == before
+    assert open_tracker().finished() == {record.key for record in some}
+
+
+CALLS = ("create_run", "log_batch", "log_inputs", "log_artifact", "set_terminated")
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("answered", [False, True], ids=["not-done", "done-unheard"])
+def test_a_run_left_half_written_is_completed(store, open_tracker, make_study, monkeypatch, call, answered):
+    """Break each call in turn, before and after it took effect; the next delivery leaves exactly one whole run."""
+    records, meta = make_study(images=1)
+    confirmed = next(record for record in records if record.stage == "confirm" and record.family == "tversky")
+    tracker = open_tracker()
+    first = records[0]
+    tracker.record(first)
+    tracker.record(dataclasses.replace(confirmed, key="family-run-exists-already"))
+    genuine = getattr(tracker._client, call)
+
+    def broken(*arguments, **keywords):
+        if answered:
+            genuine(*arguments, **keywords)
+        raise ConnectionError("the line went dead")
+
+    monkeypatch.setattr(tracker._client, call, broken)
+    with pytest.raises(TrackerUnreachable, match="the line went dead"):
+        tracker.record(confirmed)
+    monkeypatch.undo()
+
+    open_tracker().record(confirmed)
+    trials = [run for run in runs_of(store, "trial") if run.data.tags[layout.TRIAL_KEY] == confirmed.key]
+    assert [run.info.status for run in trials] == ["FINISHED"]
+    history = connect(store).get_metric_history(trials[0].info.run_id, "epoch/train_loss")
+    assert [(metric.step, metric.value) for metric in history] == [(1, 0.9), (2, 0.4)]
+    others = [first, dataclasses.replace(confirmed, key="family-run-exists-already")]
+    assert from_mlflow.load(store, "exp").scores.equals(assemble([*others, confirmed], meta).scores)
+
+
+def test_the_tree_of_runs(store, open_tracker, make_study, info):
+    records, _ = make_study()
+    tracker = open_tracker()
+    for record in records:
+        tracker.record(record)
+    (study,) = runs_of(store, "study")
+    families = {(run.data.tags[layout.FAMILY], run.data.tags[layout.STAGE]): run for run in runs_of(store, "family")}
+    assert set(families) == {(f, s) for f in ("tversky", "my_pkg.losses:odd") for s in ("search", "confirm")}
+    assert {run.data.tags[layout.PARENT] for run in families.values()} == {study.info.run_id}
+    trials = runs_of(store, "trial")
+    assert len(trials) == len(records)
+    for run in trials:
+        tags = run.data.tags
+        assert tags[layout.PARENT] == families[tags[layout.FAMILY], tags[layout.STAGE]].info.run_id
+    assert study.data.params["training.lr.log_uniform"] == "[0.0001, 0.01]"
+    assert study.data.params["search.metric"] == "minority_iou"
+
+
+def test_one_trial_as_mlflow_shows_it(store, open_tracker, make_record, tmp_path):
+    files = tmp_path / "trials" / "k"
+    (files / "panels").mkdir(parents=True)
+    (files / "panels" / "0.png").write_bytes(b"png")
+    scores = (
+        Score("test", "argmax", None, "Land (unpaved area)", "iou", 0.25),
+        Score("test", "argmax", None, "(minority)", "recall", None),
+        Score("test", "argmax", "scan 1", "water.a", "tp", 12.0),
+    )
+    hyperparameters = {"alpha": 0.3, "mode": "x", "training.lr": 0.002, "flag": True, "none": None}
+    history = (
+        {"epoch": 1, "train_loss": 0.9, "seconds": 0.5, "minority_iou": None},
+        {"epoch": 2, "train_loss": 0.4, "seconds": 0.5, "minority_iou": 0.2},
+    )
+    record = make_record(
+        "k", stage="confirm", number=None, seed=7, scores=scores, hyperparameters=hyperparameters, history=history
+    )  # fmt: skip
+    open_tracker().record(record)
+    (run,) = runs_of(store, "trial")
+    wanted = {"alpha": "0.3", "mode": "x", "training.lr": "0.002", "flag": "true", "none": "null", "level": "0.97",
+              "seed": "7", "stage": "confirm", "model.arch": "unet", "training.batch_size": "16"}  # fmt: skip
+    assert wanted.items() <= run.data.params.items()
+    assert run.data.metrics["test/argmax/Land unpaved area/iou"] == 0.25
+    assert "test/argmax/minority/recall" not in run.data.metrics
+    assert run.data.metrics["epoch/minority_iou"] == 0.2
+    assert (run.info.start_time, run.info.end_time) == (1795248000000, 1795248001250)  # 2026-11-21 08:00 UTC, + 1.25 s
+    client = connect(store)
+    steps = client.get_metric_history(run.info.run_id, "epoch/train_loss")
+    assert [(m.step, m.value, m.timestamp - run.info.start_time) for m in steps] == [(1, 0.9, 500), (2, 0.4, 1000)]
+    assert {file.path for file in client.list_artifacts(run.info.run_id)} == {"scores_by_image.parquet", "panels"}
+    (data,) = run.inputs.dataset_inputs
+    assert (data.dataset.name, data.dataset.digest) == ("made up", "f" * 36)
+
+
+@pytest.mark.parametrize(("status", "shown"), [("completed", "FINISHED"), ("stopped", "KILLED"), ("failed", "FAILED")])
+def test_how_a_trial_ended(store, open_tracker, make_record, status, shown):
+    open_tracker().record(make_record(status=status, reason="diverged"))
+    (run,) = runs_of(store, "trial")
+    assert (run.info.status, run.data.tags[layout.REASON]) == (shown, "diverged")
+
+
+def test_many_metrics_and_classes_fit(store, open_tracker, make_record):
+    scores = tuple(
+        Score("val", point, None, f"class {index} " + "é" * 60, metric, None if index % 2 else index / 7)
+        for index in range(60)
+        for point in ("argmax", "shifted")
+        for metric in ("iou", "f1", "precision", "recall", "specificity")
+    )
+    history = tuple({"epoch": e, "train_loss": e / 3, **{f"m{i}": i / e for i in range(8)}} for e in range(1, 301))
+    record = make_record(scores=scores, history=history)
+    open_tracker().record(record)
+    assert from_mlflow.load(store, "exp").scores.equals(assemble([record], {}).scores)
+
+
+def test_family_rows_follow_their_trials_across_restarts(store, open_tracker, make_record):
+    def trial(key, level, iou, **changes):
+        scores = (Score("val", "argmax", None, "(minority)", "iou", iou),)
+        return make_record(key, level=level, scores=scores, objective=iou, **changes)
+
+    tracker = open_tracker()
+    tracker.record(trial("a", 0.9, 0.5))
+    tracker.record(trial("b", 0.99, 0.25))
+    tracker = open_tracker()
+    tracker.record(trial("c", 0.99, None, status="failed"))
+    tracker.record(trial("d", 0.99, 0.75))
+    (family,) = runs_of(store, "family")
+    assert family.data.metrics == {
+        "trials": 4, "failed": 1, "best_objective": 0.75, "minority_iou": 0.5,
+        "level_0.9/minority_iou": 0.5, "level_0.99/minority_iou": 0.5,
+    }  # fmt: skip
+    history = connect(store).get_metric_history(family.info.run_id, "minority_iou")
+    assert [(metric.step, metric.value) for metric in history] == [(1, 0.5), (2, 0.375), (3, 0.375), (4, 0.5)]
+
+
+def test_concluding_closes_the_study_and_keeps_its_results(store, open_tracker, make_record, info, tmp_path):
+    tracker = open_tracker()
+    tracker.record(make_record())
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "report.html").write_text("<p>")
+    ledger = {**info.meta, "ledger": [{"family": "tversky", "trials": 1}]}
+    for _ in range(2):
+        tracker.conclude("KILLED", meta=ledger, files=[tmp_path / "report", tmp_path / "missing"])
+    (study,), (family,) = runs_of(store, "study"), runs_of(store, "family")
+    assert (study.info.status, family.info.status) == ("KILLED", "KILLED")
+    assert from_mlflow.load(store, "exp").meta["ledger"] == [{"family": "tversky", "trials": 1}]
+    paths = {file.path for file in connect(store).list_artifacts(study.info.run_id)}
+    assert paths == {"meta.json", "study.yaml", "report"}
+
+
+def test_a_study_that_was_changed_says_so(store, open_tracker, info):
+    open_tracker()
+    longer = json.loads(json.dumps(info.meta))
+    longer["study"]["search"]["trials"] = 32
+    open_tracker(study=dataclasses.replace(info, meta=longer))
+    (study,) = runs_of(store, "study")
+    assert study.data.tags["sweeper.changed_settings"] == "search.trials: 3 → 32"
+
+
+def test_a_trial_deleted_by_hand_stays_deleted(store, open_tracker, make_record):
+    tracker = open_tracker()
+    tracker.record(make_record("a"))
+    tracker.record(make_record("b"))
+    connect(store).delete_run(runs_of(store, "trial")[0].info.run_id)
+    tracker = open_tracker()
+    assert tracker.finished() == {"a", "b"}
+    for key in ("a", "b"):
+        tracker.record(make_record(key))
+    assert from_mlflow.load(store, "exp").trials.num_rows == 1
+
+
+def test_two_studies_in_one_experiment_stay_apart(store, open_tracker, make_record, info):
+    other = dataclasses.replace(info, name="other")
+    open_tracker().record(make_record("a"))
+    open_tracker(study=other).record(make_record("a", study="other"))
+    assert from_mlflow.load(store, "exp", study="other").trials["study"].to_pylist() == ["other"]
+    with pytest.raises(from_mlflow.ResultsError, match="holds several studies; choose from odd 'names', other"):
+        from_mlflow.load(store, "exp")
+    with pytest.raises(from_mlflow.ResultsError, match="holds no study 'othr'; did you mean 'other'"):
+        from_mlflow.load(store, "exp", study="othr")
+
+
+def test_a_deleted_experiment_is_told(store, open_tracker):
+    open_tracker()
+    client = connect(store)
+    client.delete_experiment(client.get_experiment_by_name("exp").experiment_id)
+    with pytest.raises(TrackingError, match="the experiment 'exp' was deleted; restore it"):
+        open_tracker()
+
+
+def test_loading_names_what_is_wrong(store, open_tracker, make_study, tmp_path):
+    records, _ = make_study(images=1)
+    tracker = open_tracker()
+    tracker.record(records[3])
+    load, error = from_mlflow.load, from_mlflow.ResultsError
+    with pytest.raises(error, match="there is no MLflow experiment 'expp'; did you mean 'exp'"):
+        load(store, "expp")
+    with pytest.raises(error, match="'Default' holds no study of sweeper"):
+        load(store, "Default")
+    with pytest.raises(error, match=r"none\.db: there is no such file"):
+        load(f"sqlite:///{tmp_path}/none.db", "exp")
+    assert not (tmp_path / "none.db").exists()
+    next(tmp_path.rglob("scores_by_image.parquet")).write_bytes(b"torn")
+    with pytest.raises(error, match=r"scores_by_image\.parquet is damaged"):
+        load(store, "exp")
+    next(tmp_path.rglob("scores_by_image.parquet")).unlink()
+    with pytest.raises(error, match=r"no readable artifact scores_by_image\.parquet") as caught:
+        load(store, "exp")
+    assert "\n" not in str(caught.value)
+    (run,) = runs_of(store, "trial")
+    connect(store).set_tag(run.info.run_id, layout.RECORD, "{")
+    with pytest.raises(error, match=r"is not as this version of sweeper writes it \(JSONDecodeError"):
+        load(store, "exp")
+
+
+def test_a_trial_that_mlflow_refuses_is_told_as_such(open_tracker, make_record):
+    tracker = open_tracker()
+    with pytest.raises(TrackingError, match=r"Invalid value .epoch/bad name") as caught:
+        tracker.record(make_record(history=({"epoch": 1, "bad name?": 1.0},)))
+    assert not isinstance(caught.value, TrackerUnreachable)

@@ -1,0 +1,147 @@
+"""Against a real MLflow server on loopback, started as `sweeper browse` starts it."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+from sweeper.errors import TrackingError
+from sweeper.results import from_mlflow
+from sweeper.results.assemble import assemble
+from sweeper.results.mlflow_client import sqlite_uri
+from sweeper.tracking.browse import browse_command, browse_environment
+from sweeper.tracking.courier import Courier
+from sweeper.tracking.journal import Journal
+from sweeper.tracking.mlflow_tracker import MlflowTracker
+from sweeper.tracking.sync import sync
+from sweeper.tracking.uri import check, target_id
+
+
+def get(url):
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+    except OSError:
+        return None, b""
+
+
+class Server:
+    """`browse_command` as a process that can be stopped and started again on the same port."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.store = sqlite_uri(folder / "mlflow.db")
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self.process = None
+
+    def start(self):
+        command = browse_command(self.store, str(self.folder / "served"), port=self.port)
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command, env={**os.environ, **browse_environment(self.store)}, cwd=self.folder, stdout=log, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
+        end = time.monotonic() + 90
+        while get(f"{self.uri}/health")[0] != 200:
+            assert self.process.poll() is None, (self.folder / "server.log").read_text()
+            assert time.monotonic() < end, "the server did not come up"
+            time.sleep(0.1)
+
+    def stop(self):
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGTERM)
+            self.process.wait(30)
+            self.process = None
+
+
+@pytest.fixture(scope="module")
+def server(empty_store, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("server")
+    shutil.copy(empty_store, folder / "mlflow.db")
+    server = Server(folder)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def study(make_study):
+    """Four trials of every kind, one with scores per image."""
+    records, meta = make_study(images=1)
+    return records[:4], meta
+
+
+def test_it_serves_the_page_and_nothing_but_this_machine(server):
+    assert get(f"{server.uri}/health") == (200, b"OK")
+    assert b"MLflow" in get(f"{server.uri}/")[1]
+    command = browse_command(server.store)
+    assert command[command.index("--host") + 1] == "127.0.0.1"
+    assert server.store not in command
+    assert not (server.folder / "mlruns").exists()
+
+
+def test_a_server_needs_no_second_one(server):
+    with pytest.raises(TrackingError, match="is a server already; open it in a web browser"):
+        browse_command(server.uri)
+
+
+def test_delivered_over_http_and_read_back_the_same(server, study, info, tmp_path):
+    records, meta = study
+    (tmp_path / "trials" / records[3].key).mkdir(parents=True)
+    (tmp_path / "trials" / records[3].key / "best.pt").write_bytes(b"weights")
+    check(server.uri)
+    journal = Journal(tmp_path / "outbox")
+    with Courier(journal, lambda: MlflowTracker(server.uri, "http", info), target_id(server.uri, "http")) as courier:
+        for record in records:
+            courier.record(record)
+    assert (courier.pending, courier.last_error) == (0, None)
+    tracked, wanted = from_mlflow.load(server.uri, "http"), assemble(records, meta)
+    assert tracked.trials.equals(wanted.trials)
+    assert tracked.scores.equals(wanted.scores)
+    assert tracked.meta == wanted.meta
+    assert [path.read_bytes() for path in (server.folder / "served").rglob("best.pt")] == [b"weights"]
+    assert sync(journal, MlflowTracker(server.uri, "http", info), "again").present == 4
+
+
+def test_artifacts_of_a_local_store_are_shown(server, study, info, tmp_path):
+    """`sweeper browse` serves a store whose artifacts were written to the run folder directly."""
+    records, _ = study
+    MlflowTracker(server.store, "local", info).record(records[3])
+    run_id = next((tmp_path / "artifacts").rglob("scores_by_image.parquet")).parents[1].name
+    status, body = get(f"{server.uri}/get-artifact?path=scores_by_image.parquet&run_uuid={run_id}")
+    assert (status, body[:4]) == (200, b"PAR1")
+
+
+def test_a_server_that_goes_away_and_comes_back(server, study, info, tmp_path):
+    records, _ = study
+    journal = Journal(tmp_path / "outbox")
+    target = target_id(server.uri, "gone")
+    with Courier(journal, lambda: MlflowTracker(server.uri, "gone", info), target, first_pause=0.2) as courier:
+        courier.record(records[0])
+        end = time.monotonic() + 30
+        while courier.pending:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        server.stop()
+        start = time.monotonic()
+        for record in records[1:]:
+            courier.record(record)
+        assert time.monotonic() - start < 1
+        server.start()
+        end = time.monotonic() + 60
+        while courier.pending:
+            assert time.monotonic() < end, courier.last_error
+            time.sleep(0.05)
+    assert from_mlflow.load(server.uri, "gone").trials.num_rows == 4
