@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="sweeper",
-    help="Compare segmentation losses fairly on your own data: which loss, with which hyperparameters, at which imbalance.",
+    help="Compare segmentation losses on equal terms: which loss, with which hyperparameters, at which imbalance.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -64,8 +64,13 @@ def run(
     """Search, confirm, record in MLflow and write the report. Run it again to continue a study that was stopped."""
     import sweeper
 
-    with _Progress() as listener:
-        outcome = sweeper.run(_load(study, sets, data, tracking_uri), out=out, address=address, listener=listener)
+    try:
+        with _Progress() as listener:
+            outcome = sweeper.run(_load(study, sets, data, tracking_uri), out=out, address=address, listener=listener)
+    except KeyboardInterrupt:
+        raise Interrupted(
+            "stopped before all trials ran; nothing recorded is lost. Continue with the same command"
+        ) from None
     if as_json:
         _print_json(outcome.to_dict())
     else:
@@ -139,7 +144,7 @@ def losses(
     if as_json:
         _print_json(card_dict(one))
     else:
-        typer.echo(card(one))
+        typer.echo(card(one, name))
 
 
 @data_app.command("inspect")
@@ -205,6 +210,8 @@ def sync(
 
 def main() -> None:
     """Run the command line; every error on purpose becomes one message and its exit code."""
+    # A user's own loss lies beside the study, as a script's modules lie beside the script.
+    sys.path.insert(0, str(Path.cwd()))
     try:
         app(standalone_mode=True)
     except Interrupted as error:

@@ -127,7 +127,10 @@ def test_importing_sweeper_loads_nothing_heavy():
 
 def test_help_loads_nothing_heavy():
     heavy = {"torch", "ray", "mlflow", "optuna", "pyarrow", "pandas", "numpy", "pydantic", "altair"}
-    code = "import sys; sys.argv = ['sweeper', '--help']\nfrom sweeper.cli import main\ntry: main()\nexcept SystemExit: pass"
+    code = (
+        "import sys; sys.argv = ['sweeper', '--help']\n"
+        "from sweeper.cli import main\ntry: main()\nexcept SystemExit: pass"
+    )
     assert not modules_after(code) & heavy
 
 

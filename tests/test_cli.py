@@ -1,4 +1,4 @@
-"""The command line as a newcomer meets it: answers to stdout, one message per mistake, exit code 2, nothing left behind."""
+"""The command line as a newcomer meets it: answers to stdout, one message per mistake, exit code 2, nothing left."""
 
 from __future__ import annotations
 

@@ -82,7 +82,9 @@ def test_every_trial_of_the_plan_is_recorded_once(whole, results):
 
 def test_levels_are_what_was_aimed_at(results):
     for column in ("level_train", "level_val", "level_test"):
-        for aimed, measured in zip(results.trials["level"].to_pylist(), results.trials[column].to_pylist(), strict=True):
+        for aimed, measured in zip(
+            results.trials["level"].to_pylist(), results.trials[column].to_pylist(), strict=True
+        ):
             assert measured == pytest.approx(aimed, abs=1e-6)
 
 

@@ -6,10 +6,11 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-from sweeper.domains import Fixed, domain_spec
+from sweeper.domains import Domain, Fixed, Int, Uniform, domain_spec
 from sweeper.losses.family import Family
 
 WIDTH = 100
+_UNBOUNDED = 1e6
 
 
 def table(families: Mapping[str, Family]) -> str:
@@ -19,14 +20,20 @@ def table(families: Mapping[str, Family]) -> str:
         searched = [f"{name} {domain}" for name, domain in one.domains.items() if not isinstance(domain, Fixed)]
         rows.append((one.name, one.overlap, one.tradeoff, "; ".join(searched) or "none", ", ".join(one.aliases)))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)).rstrip() for row in rows]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)).rstrip() for row in rows
+    ]
     lines.insert(1, "  ".join("─" * width for width in [*widths, len("aliases")]))
     lines += ["", "One family in full: sweeper losses NAME"]
     return "\n".join(lines)
 
 
-def card(one: Family) -> str:
-    """Return everything worth knowing of one family before spending a GPU hour on it."""
+def card(one: Family, name: str | None = None) -> str:
+    """Return everything worth knowing of one family before spending a GPU hour on it.
+
+    `name` is what the user called it, where that is an import path of their own.
+    """
+    called = name if name is not None and ":" in name else one.name
     lines = [one.title, "=" * len(one.title), ""]
     lines += [f"name      {', '.join((one.name, *one.aliases))}"]
     lines += [f"axes      {one.level} level; {one.overlap}; {one.tradeoff}", f"source    {one.source}"]
@@ -36,18 +43,21 @@ def card(one: Family) -> str:
     if one.needs:
         lines += [f"needs     {', '.join(one.needs)} (the trainer passes it)"]
     lines += ["", "hyperparameters" if one.hyperparameters else "hyperparameters: none"]
-    for name, dial in one.hyperparameters.items():
-        default, searched = one.defaults[name], one.domains[name]
-        symbol = f" ({dial.symbol})" if dial.symbol and dial.symbol != name else ""
+    for key, dial in one.hyperparameters.items():
+        default, searched = one.defaults[key], one.domains[key]
+        symbol = f" ({dial.symbol})" if dial.symbol and dial.symbol != key else ""
         kind = "static" if dial.static else "dynamic"
         search = "not searched unless asked" if isinstance(searched, Fixed) else f"searched {searched}"
-        lines += [f"  {name}{symbol}: default {default}; {search}; legal {dial.legal}; {kind}"]
+        lines += [f"  {key}{symbol}: default {default}; {search}; legal {_legal(dial.legal)}; {kind}"]
         lines += _wrapped("      ", dial.effect)
     arguments = "".join(
-        f", {name}={one.defaults[name]!r}" for name, domain in one.domains.items() if not isinstance(domain, Fixed)
+        f", {key}={one.defaults[key]!r}" for key, domain in one.domains.items() if not isinstance(domain, Fixed)
     )
     lines += ["", "in your own training code", "  import sweeper"]
-    lines += [f'  loss = sweeper.loss("{one.name}"{arguments})', "  loss(logits, target)  # (B, C, H, W), (B, H, W) int64"]
+    lines += [
+        f'  loss = sweeper.loss("{called}"{arguments})',
+        "  loss(logits, target)  # (B, C, H, W), (B, H, W) int64",
+    ]
     return "\n".join(lines)
 
 
@@ -76,6 +86,15 @@ def card_dict(one: Family) -> dict[str, Any]:
             for name, dial in one.hyperparameters.items()
         },
     }
+
+
+def _legal(domain: Domain) -> str:
+    """Say a legal range as a person would; a bound of a million or more stands for none."""
+    if not isinstance(domain, Uniform | Int):
+        return str(domain)
+    if domain.high >= _UNBOUNDED:
+        return "any number" if domain.low <= -_UNBOUNDED else f"{domain.low:g} or more"
+    return f"{domain.low:g} to {domain.high:g}"
 
 
 def _wrapped(label: str, text: str) -> list[str]:

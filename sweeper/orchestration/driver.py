@@ -71,7 +71,7 @@ class Driver:
         if proposal is None or not report.get("history"):
             return True
         known = len(self._reports.get(key, {}).get("history", ()))
-        self._reports[key] = report
+        self._reports[key] = {"history": list(report["history"]), "setup": report.get("setup")}
         metric = self.sweep.plan.study.search.metric
         goes_on = True
         for row in report["history"][known:]:

@@ -174,7 +174,8 @@ def _run_trials(
     sweep: Sweep, data: Prepared, folder: RunFolder, courier: Courier, address: str | None, listener: Listener
 ) -> None:
     study = sweep.plan.study
-    with _signals(), ray_session(address, study.resources.cpu):
+    # Ray takes SIGTERM for itself when it starts, so ours comes after.
+    with ray_session(address, study.resources.cpu), _signals():
         # Ray is needed from here on only: a finished study is reported without it.
         from sweeper.orchestration.tune import run_trials
 

@@ -6,6 +6,7 @@ what Tune pickles for `Tuner.restore` is left empty on purpose.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -36,7 +37,9 @@ class TrialActor(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        return self.work.step()
+        report = self.work.step()
+        # As text: Tune flattens nested results before it hands them on.
+        return {"epoch": report["epoch"], "done": report.get("done", False), "report": json.dumps(report)}
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
         """Give Tune nothing to keep: a trial finds its own newest checkpoint, by its key, in the run folder."""
@@ -91,9 +94,7 @@ class DriverScheduler(FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         assert self.driver is not None
-        goes_on = self.driver.epoch(trial.config["key"], result)
-        # Tune keeps every trial's last result in memory and in its snapshots: leave it small.
-        result.pop("history", None)
+        goes_on = self.driver.epoch(trial.config["key"], json.loads(result["report"]))
         return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
 
     def __getstate__(self) -> dict[str, Any]:

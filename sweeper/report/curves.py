@@ -198,22 +198,19 @@ def dial(
     ]
     panels = []
     for measure in measures:
-        own = alt.Chart(data[data["measure"] == measure])
+        own = data[data["measure"] == measure]
         y = alt.Y("score:Q", axis=_headed(measure), scale=alt.Scale(zero=False, nice=True))
         layers: list[alt.Chart] = []
         if default is not None and values[0] <= default <= values[1]:
             line = pd.DataFrame({"value": [default]})
             layers.append(alt.Chart(line).mark_rule(strokeDash=[4, 3], color="#8a9099", strokeWidth=1.5).encode(x=x))
-        layers.append(
-            own.transform_filter("datum.status == 'stopped'")
-            .mark_point(filled=False, size=55, strokeWidth=1.5, opacity=1)
-            .encode(x=x, y=y, color=color, tooltip=tips)
-        )
-        layers.append(
-            own.transform_filter("datum.status == 'completed'")
-            .mark_point(filled=True, size=70, opacity=0.95)
-            .encode(x=x, y=y, color=color, tooltip=tips)
-        )
+        # One layer per status, and none for a status without trials: Vega warns of an axis without values.
+        for status in sorted(own["status"].unique(), reverse=True):
+            solid = status == "completed"
+            marks = alt.Chart(own[own["status"] == status]).mark_point(
+                filled=solid, size=70 if solid else 55, strokeWidth=1.5, opacity=0.95
+            )
+            layers.append(marks.encode(x=x, y=y, color=color, tooltip=tips))
         panels.append(alt.layer(*layers).properties(width=PANEL - 20, height=190))
     # Flush bounds: an axis label that overshoots must not push one panel out of line with the others.
     return alt.hconcat(*panels, bounds="flush", spacing=56)

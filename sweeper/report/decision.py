@@ -14,6 +14,9 @@ from sweeper.report.statistics import FN, FP, TP
 COST_RATIOS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 """Cost of a missed minority pixel in units of a false alarm."""
 
+NOTHING = "(predict nothing)"
+"""Stands for a family where none is worth its false alarms."""
+
 
 def decision_map(evidence: Evidence, families: Sequence[str], levels: Sequence[float]) -> pd.DataFrame:
     """Return, per level and cost ratio, the tuned family of least expected cost at argmax.
@@ -53,9 +56,6 @@ def decision_map(evidence: Evidence, families: Sequence[str], levels: Sequence[f
                 )
             )
     return pd.DataFrame(rows, columns=["level", "ratio", "family", "cost", "share", "nothing"])
-
-
-NOTHING = "(predict nothing)"
 
 
 def _cost(pooled: statistics.Array, ratio: float) -> statistics.Array:

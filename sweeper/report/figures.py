@@ -131,7 +131,7 @@ def _dials(document: Document) -> tuple[Figure, ...]:
 def _dial_caption(dial: Dial) -> str:
     parts = ["A point per search trial, on validation."]
     if dial.effect:
-        parts.append(f"Raising it: {dial.effect.rstrip('.')}.")
+        parts.append(f"{dial.symbol}: {dial.effect.rstrip('.')}.")
     if dial.default is not None:
         parts.append(f"Dashed: the default, {dial.default:g}.")
     if "stopped" in set(dial.rows["status"]):

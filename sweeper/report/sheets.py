@@ -89,7 +89,8 @@ def _decision(document: Document) -> Table:
         "decision",
         "Which family at which cost of a miss",
         "Tuned family of least expected cost at argmax, where a missed minority pixel costs so many false alarms. "
-        "Confidence: share of resamples of seeds and test images in which it is the cheapest.",
+        f"Confidence: share of resamples of seeds and test images in which it is the cheapest. {decision.NOTHING}: no "
+        "family saves more than its false alarms cost.",
         decision.decision_map(document.evidence, document.families, levels),
         [
             LEVEL,
@@ -163,11 +164,13 @@ def _settings(document: Document) -> Table:
     frame = tables.chosen_settings(document.results)
     everywhere = document.results.meta["study"]["search"].get("levels") == "reference"
     reference = document.results.meta["reference"]
-    kept = frame["level"] == reference if everywhere and reference in set(frame["level"]) else slice(None)
+    kept = frame["searched"]
+    if everywhere and reference in set(frame["level"]):
+        kept &= frame["level"] == reference
     return table(
         "settings",
         "Settings in use",
-        "What the search chose, beside the default of the family."
+        "What the search chose, beside the default of the family; what the study holds fixed is in the CSV file."
         + (f" Searched at {percent(reference)}, used at every level." if everywhere else ""),
         frame,
         [
@@ -178,7 +181,7 @@ def _settings(document: Document) -> Table:
             Column("tuned", word("tuned"), numeric=True),
             Column("default", word("default"), numeric=True),
         ],
-        shown=frame.loc[kept],
+        shown=frame[kept],
     )
 
 

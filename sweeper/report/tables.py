@@ -53,8 +53,8 @@ def design_space(results: Results, measured: pd.DataFrame) -> pd.DataFrame:
 def chosen_settings(results: Results) -> pd.DataFrame:
     """Return the hyperparameters in use per family and level.
 
-    Columns: family, level, hyperparameter, symbol, tuned, default. Families without hyperparameters have no row.
-    Training hyperparameters the study tunes are among them, as `training.lr` and the like.
+    Columns: family, level, hyperparameter, symbol, searched (or fixed by the study), tuned, default. Families
+    without hyperparameters have no row. Training hyperparameters the study tunes are among them, as `training.lr`.
     """
     rows = []
     trials = confirmed(results)
@@ -69,8 +69,10 @@ def chosen_settings(results: Results) -> pd.DataFrame:
             for name, value in tuned.items():
                 known = dials.get(name, {})
                 usual = (default or {}).get(name, known.get("default"))
-                rows.append((family, level, name, known.get("symbol", ""), value, usual))
-    frame = pd.DataFrame(rows, columns=["family", "level", "hyperparameter", "symbol", "tuned", "default"])
+                searched = name not in dials or isinstance(known["domain"], dict)
+                rows.append((family, level, name, known.get("symbol", ""), searched, value, usual))
+    columns = ["family", "level", "hyperparameter", "symbol", "searched", "tuned", "default"]
+    frame = pd.DataFrame(rows, columns=columns).astype({"searched": bool})
     # Numbers, words and nothing share a column: kept as Python objects so that 2 does not turn into 2.0.
     return frame.astype({"tuned": object, "default": object})
 

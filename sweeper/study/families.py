@@ -50,7 +50,10 @@ def resolve_families(raw: Any, report: Report) -> dict[str, dict[str, Domain]]:
         if not isinstance(body, Mapping):
             report(path, f"{body!r} is not a map of hyperparameters", "write {} or {hyperparameter: domain}")
             continue
-        resolved[canonical] = _resolve_domains(known, body, path, report)
+        domains_of = _resolve_domains(known, body, path, report)
+        resolved[canonical] = domains_of
+        if set(domains_of) == set(known.hyperparameters):
+            _try_out(known, domains_of, path, report)
     return resolved
 
 
@@ -81,6 +84,31 @@ def _resolve_domains(
         if isinstance(domain, Complement):
             _check_complement(known, key, domain, merged, (*path, key), report)
     return merged
+
+
+def _try_out(known: Family, domains_of: Mapping[str, Domain], path: tuple[str | int, ...], report: Report) -> None:
+    """Call the loss on a few pixels at the ends of its domains: what it refuses is refused before hours of work."""
+    import torch
+
+    start = {key: _first(known, key, domain) for key, domain in domains_of.items()}
+    settings = [start]
+    settings += [{**start, key: end} for key, domain in domains_of.items() for end in domains.ends(domain)]
+    logits, target = torch.zeros(1, 2, 2, 2), torch.tensor([[[0, 1], [1, 0]]])
+    for values in settings:
+        try:
+            known.function(logits, target, **domains.resolve_complements(domains_of, values))
+        except UserError as error:
+            wrong, _, right = str(error).partition("; ")
+            report(path, wrong, right or "change one of its hyperparameters")
+            return
+        except Exception as error:
+            report(path, f"the loss raises {type(error).__name__}: {error}", "mend it, or change its hyperparameters")
+            return
+
+
+def _first(known: Family, key: str, domain: Domain) -> domains.Value:
+    ends = domains.ends(domain)
+    return ends[0] if ends else known.defaults[key]
 
 
 def _check_complement(

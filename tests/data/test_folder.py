@@ -147,8 +147,8 @@ def test_16_bit_values_beyond_the_classes_are_named(shelf, tmp_path):
     Image.fromarray(square().astype(np.uint16) * 300).save(shelf.mask("a.png"))
     assert "300: 100 pixels in 1 mask" in refused(shelf, tmp_path)
     shelf.mask("a.png").unlink()
-    Image.fromarray(square().astype(np.int32) * -5).save(shelf.mask("a.tif"))
-    assert "-5: 100 pixels in 1 mask" in refused(shelf, tmp_path)
+    Image.fromarray(square().astype(np.int32) * -70_000).save(shelf.mask("a.tif"))
+    assert "-70000: 100 pixels in 1 mask" in refused(shelf, tmp_path)
 
 
 def test_blurred_masks_are_not_listed_color_by_color(make_shelf, tmp_path):

@@ -149,8 +149,19 @@ def test_what_changes_the_data_changes_the_fingerprint(shelf, tmp_path, change):
     assert prepare(shelf.settings(**changes), tmp_path).fingerprint != first.fingerprint
 
 
-def test_the_number_of_workers_does_not(tmp_path):
+def test_the_roles_are_part_of_the_data(make_shelf, tmp_path):
+    """Background and minority each by themselves: equal fingerprints would share one folder, and its roles."""
+    classes = [{"index": index, "name": name} for index, name in enumerate(("ground", "crack", "hole"))]
+    shelf = make_shelf(classes=classes)
+    roles = [("ground", ("crack",)), ("hole", ("crack",)), ("ground", ("crack", "hole"))]
+    found = [prepare(shelf.settings(background=back, minority=few), tmp_path) for back, few in roles]
+    assert len({prepared.fingerprint for prepared in found}) == 3
+    assert [(prepared.background, prepared.minority) for prepared in found] == [(0, (1,)), (2, (1,)), (0, (1, 2))]
+
+
+def test_the_number_of_workers_does_not(tmp_path, caplog):
     one, many = (prepare(RasterLog(scans=7), tmp_path / str(n), workers=n) for n in (1, 3))
+    assert not caplog.records  # no worker died
     assert one.fingerprint == many.fingerprint
     for name, split in one.splits.items():
         assert np.array_equal(split.images, many.splits[name].images)
@@ -174,6 +185,19 @@ def test_a_touched_file_is_read_again(shelf, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "read_all", None)
     with pytest.raises(TypeError):
         prepare(shelf.settings(), tmp_path)
+
+
+def test_other_code_reads_again(shelf, tmp_path, monkeypatch):
+    """A fix in how masks are read must not meet data prepared without it."""
+    prepare(shelf.settings(), tmp_path / "cache")
+    shutil.copytree(Path(module.__file__).parent, tmp_path / "code")
+    monkeypatch.setattr(module, "read_all", None)
+    monkeypatch.setattr(module, "__file__", str(tmp_path / "code" / "prepare.py"))
+    prepare(shelf.settings(), tmp_path / "cache")
+    with (tmp_path / "code" / "masks.py").open("a") as file:
+        file.write("# fixed")
+    with pytest.raises(TypeError):
+        prepare(shelf.settings(), tmp_path / "cache")
 
 
 def test_a_lookup_that_is_lost_or_points_nowhere_costs_time_only(shelf, tmp_path):
@@ -265,7 +289,7 @@ def start_slow_preparation(cache: Path, workers: int) -> subprocess.Popen[bytes]
     """
     process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 30
-    while not any(path.stat().st_size > 200_000 for path in cache.glob(".preparing-*/train.images")):
+    while not any(path.stat().st_size > 1_500_000 for path in cache.glob(".preparing-*/train.images")):
         assert process.poll() is None, "it ended before it could be killed"
         assert time.monotonic() < until
         time.sleep(0.02)

@@ -37,7 +37,14 @@ def history(epochs: int = EPOCHS) -> list[dict[str, float]]:
 def leave_outcome(folder: RunFolder, key: str, **fields: object) -> None:
     path = outcome_path(folder, key)
     path.parent.mkdir(parents=True, exist_ok=True)
-    outcome = {"status": "completed", "epochs": EPOCHS, "history": history(), "seconds": 2.0, "objective": 0.3, **fields}
+    outcome = {
+        "status": "completed",
+        "epochs": EPOCHS,
+        "history": history(),
+        "seconds": 2.0,
+        "objective": 0.3,
+        **fields,
+    }
     path.write_text(json.dumps(outcome))
 
 
@@ -88,7 +95,7 @@ def test_panels_and_models_are_kept_for_the_first_confirm_seed(setting):
 
 
 def test_what_a_worker_finished_while_no_driver_listened_is_not_run_again(setting):
-    sweep, folder, records, driver = setting
+    _sweep, folder, records, driver = setting
     key, _ = driver.propose()
     driver.ended(key)  # interrupted: no outcome
     assert records == []
@@ -120,10 +127,12 @@ def test_a_trial_whose_worker_died_for_good_is_failed_with_its_epochs(setting):
 
 
 def test_a_stopped_trial_is_recorded_from_its_reports(setting):
-    sweep, _, records, driver = setting
+    _sweep, _, records, driver = setting
     driver.sweep.epoch = lambda *unused: False  # type: ignore[method-assign]
     key, _ = driver.propose()
-    assert not driver.epoch(key, {"history": history(1), "setup": {"device": "cpu", "level_val": 0.97}})
+    report = {"history": history(1), "setup": {"device": "cpu", "level_val": 0.97}}
+    assert not driver.epoch(key, report)
+    report.clear()  # whoever reports may reuse it
     driver.ended(key)
     (record,) = records
     assert (record.status, record.epochs, record.objective, record.device) == ("stopped", 1, 0.1, "cpu")

@@ -261,7 +261,8 @@ def by_hand(images: Sequence[Sequence[float]]) -> dict[str, float | None]:
 
 def _trial(study: str, name: str, shape: Shape, key: str, stage: str, level: float, seed: int, status: str,
            epochs: int, values: Mapping[str, Any], *, number: int | None = None, default: bool = False,
-           tuned: bool = False, objective: float | None = None, offset: float | None = None) -> dict[str, Any]:  # fmt: skip
+           tuned: bool = False, objective: float | None = None,
+           offset: float | None = None) -> dict[str, Any]:  # fmt: skip
     return {
         "key": key, "study": study, "family": name, "loss_level": shape.level, "overlap": shape.overlap,
         "tradeoff": shape.tradeoff, "hyperparameters": json.dumps(values, sort_keys=True), "is_default": default,
@@ -276,7 +277,8 @@ def _trial(study: str, name: str, shape: Shape, key: str, stage: str, level: flo
 
 
 def _meta(shapes: Mapping[str, Shape], rename: Mapping[str, str], levels: Sequence[float], reference: float,
-          study: str, searched: str, trials: int, seeds: int, ledger: list[dict[str, Any]]) -> dict[str, Any]:  # fmt: skip
+          study: str, searched: str, trials: int, seeds: int,
+          ledger: list[dict[str, Any]]) -> dict[str, Any]:  # fmt: skip
     def shown(name: str) -> str:
         return rename.get(name, name)
 
@@ -317,7 +319,6 @@ def _meta(shapes: Mapping[str, Shape], rename: Mapping[str, str], levels: Sequen
         "host": {"cores": 8, "gpu": None},
         "command": "sweeper run search_spaces/five_families.yaml",
         "created": "2025-01-01T00:00:00Z",
-        "selection": "Each cell's hyperparameters are those of its completed search trial with the highest minority_iou "
-                     "on validation.",
+        "selection": "Setting: best minority_iou on validation at the last epoch. Scores: last epoch, on test.",
         "ledger": ledger,
     }  # fmt: skip

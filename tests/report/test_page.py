@@ -113,7 +113,9 @@ def test_names_with_markup_stay_text(report):
 
 def test_every_chart_has_its_specification_and_files(report, page):
     text = report.read_text()
-    assert {"glance", "sensitivity", "precision_recall", "thresholds", "tuning", "dial_tversky_beta"} == set(page.charts)
+    assert set(page.charts) == {
+        "glance", "sensitivity", "precision_recall", "thresholds", "tuning", "dial_tversky_beta"
+    }  # fmt: skip
     for name in page.charts:
         found = re.search(rf'<script type="application/json" id="spec-{name}">(.*?)</script>', text, re.S)
         assert found is not None

@@ -63,6 +63,14 @@ def test_settings_in_use_show_what_was_tuned():
     assert gamma["default"] == 2.0
     assert gamma["symbol"] == "γ"
     assert gamma["tuned"] != 2.0
+    assert frame["searched"].all()
+
+
+def test_what_a_study_holds_fixed_is_told_from_what_it_searched():
+    results = synthetic(["focal"], levels=(0.97,))
+    results.meta["families"]["focal"]["hyperparameters"]["alpha"]["domain"] = 0.25
+    frame = tables.chosen_settings(results).set_index("hyperparameter")
+    assert frame["searched"].to_dict() == {"alpha": False, "gamma": True}
 
 
 def test_missing_cells():

@@ -1,4 +1,4 @@
-"""The sweep proposes every trial once, in equal budgets, the same whatever finishes first and wherever it was stopped."""
+"""Every trial is proposed once, in equal budgets, the same whatever finishes first and wherever it was stopped."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_the_best_completed_trial_is_confirmed_beside_the_default():
 
 
 def test_equal_settings_are_one_trial():
-    sweep, ran = drive(make(families=["cross_entropy"]), seed=1)
+    _, ran = drive(make(families=["cross_entropy"]), seed=1)
     assert len([p for p in ran if p.trial.stage == "confirm"]) == 2 * 2, "levels times seeds, tuned being the default"
 
 
