@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,6 +16,7 @@ import pyarrow.compute as pc
 import pytest
 
 import sweeper
+from sweeper.orchestration.publish import sync_run
 from sweeper.results.results import Results
 from sweeper.tracking.journal import Journal
 
@@ -119,6 +122,37 @@ def test_running_again_runs_nothing(study, whole, results):
     assert (whole / "outbox" / "trials.log").read_bytes() == before
     assert comparable(sweeper.load_results(whole)) == comparable(results)
     assert time.monotonic() - began < 60
+
+
+def test_sync_sends_everything_to_another_store_once(whole, results, tmp_path):
+    other = f"sqlite:///{tmp_path / 'other.db'}"
+    first, again = sync_run(whole, other), sync_run(whole, other)
+    assert (first.delivered, first.present, dict(first.refused)) == (results.trials.num_rows, 0, {})
+    assert (again.delivered, again.present) == (0, results.trials.num_rows)
+    assert sweeper.load_results("tiny", tracking_uri=other).scores.equals(results.scores)
+
+
+def test_browse_serves_the_store_on_this_machine_alone(whole):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "sweeper.cli", "browse", str(whole), "--port", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 90
+        while True:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2) as answer:
+                    assert answer.status == 200
+                break
+            except OSError:
+                assert server.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.3)
+    finally:
+        server.send_signal(signal.SIGINT)
+        _, err = server.communicate(timeout=30)
+    assert f"http://127.0.0.1:{port}" in err
 
 
 def test_killed_half_way_it_continues_to_the_same_scores(study, results, tmp_path):

@@ -12,8 +12,11 @@ from sweeper.losses.catalogue import family
 from sweeper.orchestration.events import Listener
 from sweeper.orchestration.folder import RunFolder
 from sweeper.orchestration.job import Job, outcome_path
-from sweeper.results.record import Score, TrialRecord
+from sweeper.results.record import MINORITY, Score, TrialRecord
 from sweeper.search.sweep import Proposal, Sweep
+
+EPOCH_METRICS = ("iou", "f1", "precision", "recall")
+"""Minority scores that every epoch reports: a trial stopped early has these of the epoch it reached."""
 
 _SETUP = tuple(
     field.name
@@ -165,12 +168,16 @@ class Driver:
 def _from_report(report: Mapping[str, Any], status: str, reason: str | None, metric: str) -> dict[str, Any]:
     """Build the outcome of a trial whose worker could not write one, from the last it reported."""
     history = list(report.get("history", ()))
+    reached = history[-1] if history and status != "failed" else {}
     return {
         "status": status,
         "reason": reason,
         "epochs": len(history),
         "history": history,
         "seconds": sum(row["seconds"] for row in history),
-        "objective": history[-1].get(metric) if history and status != "failed" else None,
+        "objective": reached.get(metric),
+        "scores": [["val", "argmax", None, MINORITY, name, reached.get(f"minority_{name}")] for name in EPOCH_METRICS]
+        if reached
+        else [],
         "setup": report.get("setup"),
     }

@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Generator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -121,7 +122,9 @@ class Work:
             self._history.append(result.to_dict())
             last = result.epoch == self.trial.training.epochs
             if not last and time.monotonic() - saved >= CHECKPOINT_SECONDS:
-                checkpoint.save(file, {"trainer": trainer.state(), "seconds": self._seconds()})
+                # A checkpoint that cannot be written costs time if the machine fails, not the trial.
+                with suppress(OSError):
+                    checkpoint.save(file, {"trainer": trainer.state(), "seconds": self._seconds()})
                 saved = time.monotonic()
             yield {"epoch": result.epoch, "history": list(self._history), "setup": self._setup(trainer)}
         yield self._score(trainer)

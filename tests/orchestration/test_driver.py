@@ -137,6 +137,8 @@ def test_a_stopped_trial_is_recorded_from_its_reports(setting):
     (record,) = records
     assert (record.status, record.epochs, record.objective, record.device) == ("stopped", 1, 0.1, "cpu")
     assert record.level_val == 0.97
+    reached = {(score.split, score.point, score.klass, score.metric): score.value for score in record.scores}
+    assert reached["val", "argmax", "(minority)", "iou"] == 0.1
 
 
 def test_a_failed_outcome_keeps_its_reason(setting):
