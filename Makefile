@@ -21,7 +21,7 @@ clean:  ## Remove the environment and what the tools cached; runs/ is kept
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("sweeper needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else 0'
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "on Debian and Ubuntu: install the package python3-venv"; exit 1; }
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .

@@ -47,12 +47,25 @@ def plan(study: Study, *, out: str | Path = OUT, listener: Listener | None = Non
 
 
 def run(
-    study: Study, *, out: str | Path = OUT, address: str | None = None, listener: Listener | None = None
+    study: Study,
+    *,
+    out: str | Path = OUT,
+    address: str | None = None,
+    listener: Listener | None = None,
+    command: str | None = None,
 ) -> RunOutcome:
-    """Search, confirm, record and report; the same call continues a study that was stopped."""
+    """Search, confirm, record and report; the same call continues a study that was stopped.
+
+    Args:
+        study: What to compare.
+        out: Folder of run folders.
+        address: Ray cluster to join (`auto`, `host:port`); None starts a private Ray on this machine.
+        listener: Told about every step.
+        command: How the study was started, for the report's provenance.
+    """
     from sweeper.orchestration.run import run as run_study
 
-    return run_study(study, out=Path(out), address=address, listener=listener)
+    return run_study(study, out=Path(out), address=address, listener=listener, command=command)
 
 
 def load_results(source: str | Path, *, tracking_uri: str | None = None) -> Results:

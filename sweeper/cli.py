@@ -7,6 +7,7 @@ Answers go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 faile
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -66,7 +67,8 @@ def run(
 
     try:
         with _Progress() as listener:
-            outcome = sweeper.run(_load(study, sets, data, tracking_uri), out=out, address=address, listener=listener)
+            loaded = _load(study, sets, data, tracking_uri)
+            outcome = sweeper.run(loaded, out=out, address=address, listener=listener, command=_command())
     except KeyboardInterrupt:
         raise Interrupted(
             "stopped before all trials ran; nothing recorded is lost. Continue with the same command"
@@ -82,6 +84,8 @@ def run(
             typer.echo(
                 f"{outcome.unsent} trials are not in MLflow yet; send them: sweeper sync {_shown(outcome.folder)}"
             )
+    if outcome.unsent_reason is not None:
+        _complain(f"MLflow did not take everything: {outcome.unsent_reason}")
 
 
 @app.command()
@@ -164,7 +168,7 @@ def inspect_data(
     from sweeper.data.inspect import inspect
     from sweeper.data.prepare import prepare
     from sweeper.data.preview import preview as draw
-    from sweeper.orchestration.run import data_cache
+    from sweeper.orchestration.folder import data_cache
 
     if study is None and data is None:
         raise typer.BadParameter("give a study file or --data DIR")
@@ -206,6 +210,8 @@ def sync(
         _print_json(sent.to_dict())
     else:
         typer.echo(sent.to_text())
+    if sent.refused:
+        raise typer.Exit(1)
 
 
 def main() -> None:
@@ -222,6 +228,16 @@ def main() -> None:
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.exit(1)
+    except OSError as error:
+        _complain(f"{error.filename or 'the system'}: {error.strerror or error}; free space or mend the permissions")
+        sys.exit(1)
+
+
+def _command() -> str:
+    """Return what was typed, as a shell would take it, without passwords."""
+    from sweeper.results.mlflow_client import redact
+
+    return shlex.join(["sweeper", *(redact(word) for word in sys.argv[1:])])
 
 
 def _complain(text: str) -> None:

@@ -177,6 +177,22 @@ def outside(domain: Domain, legal: Domain) -> str | None:
     return None
 
 
+def as_real(domain: Domain, legal: Domain) -> Domain:
+    """Return `domain` with its numbers as real ones where the hyperparameter is real: 2 and 2.0 are one setting."""
+    if not isinstance(legal, Uniform | LogUniform):
+        return domain
+    match domain:
+        case Fixed(value):
+            return Fixed(_real(value))
+        case Choice(values):
+            return Choice(tuple(_real(value) for value in values))
+    return domain
+
+
+def _real(value: Value) -> Value:
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 def ends(domain: Domain) -> tuple[Value, ...]:
     """Return the extreme values of a domain: both ends of a range, every choice, the fixed value."""
     match domain:

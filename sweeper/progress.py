@@ -15,6 +15,9 @@ from sweeper.orchestration.events import Listener
 from sweeper.results.record import TrialRecord
 from sweeper.search.sweep import Proposal, Sweep
 
+REFRESH_SECONDS = 0.3
+"""Least time between two drawings of the live display; drawing happens between trials and must not slow them."""
+
 PLAIN_SECONDS = 15.0
 """At most one line of progress in this time where there is no terminal; ends of trials that failed are always told."""
 
@@ -77,6 +80,8 @@ class LiveProgress:
         self._task: TaskID | None = None
         self._sweep: Sweep | None = None
         self._concurrent = 0
+        self._frame: Group | str = ""
+        self._drawn = 0.0
         self._running: dict[str, tuple[Proposal, int, float | None]] = {}
         self._clock = _Eta()
 
@@ -104,17 +109,23 @@ class LiveProgress:
         self._end_bar()
         self._sweep, self._concurrent = sweep, concurrent
         self._clock.start(sweep)
-        self._live = Live(console=self._console, get_renderable=self._draw, refresh_per_second=2, transient=True)
+        self._frame = self._draw()
+        self._live = Live(
+            console=self._console, get_renderable=lambda: self._frame, refresh_per_second=4, transient=True
+        )
         self._live.start()
 
     def started(self, proposal: Proposal) -> None:
         self._running[proposal.trial.key] = (proposal, 0, None)
+        self._refresh()
 
     def epoch(self, proposal: Proposal, epoch: int, score: float | None) -> None:
         self._running[proposal.trial.key] = (proposal, epoch, score)
+        self._refresh()
 
     def finished(self, record: TrialRecord) -> None:
         self._running.pop(record.key, None)
+        self._refresh()
         if record.status == "failed":
             self.note(f"{record.family} at {record.level:g}, seed {record.seed}: failed, {record.reason}")
 
@@ -125,6 +136,12 @@ class LiveProgress:
             self._live = None
         if self._sweep is not None:
             self.note(_totals(self._sweep))
+            self._sweep = None
+
+    def _refresh(self) -> None:
+        """Draw anew, here in the driver's thread: the display's own thread must not read a sweep that changes."""
+        if self._live is not None and time.monotonic() - self._drawn > REFRESH_SECONDS:
+            self._frame, self._drawn = self._draw(), time.monotonic()
 
     def _end_bar(self) -> None:
         if self._bar is not None:

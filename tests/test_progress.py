@@ -87,3 +87,4 @@ def test_the_live_display_shows_stages_families_best_and_what_runs(sweep):
     assert "waits for the search" in text
     listener.close()
     listener.close()
+    assert out.getvalue().count("search 2 of 4, confirm 0 of 60 trials\n") == 1

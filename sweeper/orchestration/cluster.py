@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from sweeper.errors import SweeperError, UserError
 from sweeper.study.schema import Resources
@@ -24,8 +25,17 @@ class Slots:
     concurrent: int
 
 
+def available_cores() -> int:
+    """Return the cores this process may use: those of its affinity, fewer where its container gets less."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError, ValueError):
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        cores = min(cores, max(1, int(quota) // int(period)))  # `max` for no quota is no number
+    return cores
+
+
 @contextmanager
-def ray_session(address: str | None, cpu: int) -> Iterator[None]:
+def ray_session(address: str | None) -> Iterator[None]:
     """Join the Ray cluster at `address` (`auto`, `host:port`), or start a private Ray on this machine, and leave it."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
@@ -34,7 +44,7 @@ def ray_session(address: str | None, cpu: int) -> Iterator[None]:
 
     try:
         if address is None:
-            cores = max(os.cpu_count() or 1, cpu)
+            cores = available_cores()
             ray.init(
                 address="local",
                 num_cpus=cores,

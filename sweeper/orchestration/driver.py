@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
-from sweeper.errors import SweeperError
+from sweeper.errors import RunFolderError, SweeperError
 from sweeper.losses.catalogue import family
 from sweeper.orchestration.events import Listener
 from sweeper.orchestration.folder import RunFolder
-from sweeper.orchestration.job import Job, outcome_path
+from sweeper.orchestration.job import Job, outcome_path, trouble_path
 from sweeper.results.record import MINORITY, Score, TrialRecord
 from sweeper.search.sweep import Proposal, Sweep
+
+OUTCOME_SECONDS = 60.0
+"""How long the outcome of a finished trial may take to appear; NFS caches for up to 60 seconds."""
 
 EPOCH_METRICS = ("iou", "f1", "precision", "recall")
 """Minority scores that every epoch reports: a trial stopped early has these of the epoch it reached."""
@@ -51,9 +57,7 @@ class Driver:
 
     def propose(self) -> tuple[str, Job] | None:
         """Return the next trial's key and job, or None while nothing may start."""
-        if self.failure is not None:
-            return None
-        while (proposal := self.sweep.next()) is not None:
+        while self.failure is None and (proposal := self.sweep.next()) is not None:
             key = proposal.trial.key
             outcome = self._outcome(key)
             if outcome is not None:
@@ -74,29 +78,44 @@ class Driver:
         if proposal is None or not report.get("history"):
             return True
         known = len(self._reports.get(key, {}).get("history", ()))
-        self._reports[key] = {"history": list(report["history"]), "setup": report.get("setup")}
+        history = list(report["history"])
         metric = self.sweep.plan.study.search.metric
-        goes_on = True
-        for row in report["history"][known:]:
+        # One report brings several epochs when a trial continues from a checkpoint: each is judged as if it came alone.
+        for count, row in enumerate(history[known:], start=known + 1):
             goes_on = self.sweep.epoch(key, int(row["epoch"]), row.get(metric))
             self._listener.epoch(proposal, int(row["epoch"]), row.get(metric))
-        if not goes_on:
-            self._stopped.add(key)
-        return goes_on
+            if not goes_on:
+                self._stopped.add(key)
+                history = history[:count]
+                break
+        self._reports[key] = {"history": history, "setup": report.get("setup")}
+        return key not in self._stopped
 
-    def ended(self, key: str, *, error: bool = False) -> None:
-        """Take the end of a trial: its outcome, its early stop, or the loss of its worker."""
+    def ended(self, key: str, *, done: bool = False, error: bool = False) -> None:
+        """Take the end of a trial.
+
+        Args:
+            done: The worker says that it left an outcome.
+            error: Its worker died or gave up, as often as it was started.
+        """
         proposal = self.sweep.running.get(key)
         if proposal is None:
             return
         report = self._reports.pop(key, {})
-        outcome = self._outcome(key)
-        if outcome is None and key in self._stopped:
-            outcome = _from_report(report, "stopped", None, self.sweep.plan.study.search.metric)
-        if outcome is None and error:
-            reason = "its worker died again and again; see the Ray logs"
-            outcome = _from_report(report, "failed", reason, self.sweep.plan.study.search.metric)
+        metric = self.sweep.plan.study.search.metric
+        outcome: Mapping[str, Any] | None
+        if key in self._stopped:
+            outcome = _from_report(report, "stopped", None, metric)
+        else:
+            outcome = self._outcome(key, patience=OUTCOME_SECONDS if done else 0.0)
         self._stopped.discard(key)
+        if outcome is None and error and not self._trouble(key):
+            outcome = _from_report(report, "failed", "its worker died again and again; see the Ray logs", metric)
+        if outcome is None and done:
+            self.failure = RunFolderError(
+                f"{self._folder.path}: a worker finished trial {key}, but its outcome is not here; every node of the "
+                "cluster must see this folder under this path, for example by NFS"
+            )
         if outcome is None:
             # Interrupted: not an end. The next run offers it again and it continues from its checkpoint.
             self.sweep.give_back(key)
@@ -112,8 +131,25 @@ class Driver:
             self.sweep.give_back(record.key)
             return
         self.sweep.finish(record)
-        outcome_path(self._folder, record.key).unlink(missing_ok=True)
+        self._clean(record.key)
         self._listener.finished(record)
+
+    def _clean(self, key: str) -> None:
+        """Remove what only an unfinished trial needs."""
+        outcome_path(self._folder, key).unlink(missing_ok=True)
+        trouble_path(self._folder, key).unlink(missing_ok=True)
+        shutil.rmtree(self._folder.checkpoints / key, ignore_errors=True)
+        with suppress(OSError):  # it holds panels or a model
+            (self._folder.trials / key).rmdir()
+
+    def _trouble(self, key: str) -> bool:
+        """Stop the study when a trial could not run for a reason that is not its own, which others would meet too."""
+        try:
+            text = trouble_path(self._folder, key).read_text(encoding="utf-8")
+        except OSError:
+            return False
+        self.failure = SweeperError(f"trials cannot be run: {text}; mend that and give the same command again")
+        return True
 
     def _to_record(self, proposal: Proposal, outcome: Mapping[str, Any]) -> TrialRecord:
         trial = proposal.trial
@@ -145,13 +181,22 @@ class Driver:
             **{name: setup.get(name) for name in _SETUP},
         )
 
-    def _outcome(self, key: str) -> dict[str, Any] | None:
-        """Return what the worker left, or None; a damaged file counts as none and the trial runs again."""
-        try:
-            outcome = json.loads(outcome_path(self._folder, key).read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
-            return None
-        return outcome if isinstance(outcome, dict) and "status" in outcome else None
+    def _outcome(self, key: str, patience: float = 0.0) -> dict[str, Any] | None:
+        """Return what the worker left, or None; a damaged file counts as none and the trial runs again.
+
+        Network file systems remember for a while that a file was not there: wait up to `patience` seconds.
+        """
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                outcome = json.loads(outcome_path(self._folder, key).read_text(encoding="utf-8"))
+                return outcome if isinstance(outcome, dict) and "status" in outcome else None
+            except ValueError:
+                return None
+            except FileNotFoundError:
+                if time.monotonic() >= deadline:
+                    return None
+                time.sleep(0.5)
 
     def _job_of(self, proposal: Proposal) -> Job:
         study = self.sweep.plan.study

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from dataclasses import dataclass
 from typing import Any
 
-from sweeper.orchestration.cluster import Slots, allot
+from sweeper.orchestration.cluster import Slots, allot, available_cores
 from sweeper.orchestration.run import Checked
 from sweeper.search.sweep import Sweep
 from sweeper.training.sampling import steps_in_epoch
@@ -27,8 +26,11 @@ class Estimate:
     trial: float
     """Seconds per trial, all epochs."""
     study: float
-    """Seconds for all trials, `concurrent` at once; an upper bound, since ASHA ends search trials earlier."""
+    """Seconds for all trials, `concurrent` at once. A rough figure: ASHA ends search trials earlier, trials side by
+    side slow each other down, and starting and scoring are not in it."""
     slots: Slots
+    family: str
+    """What was measured: the study's first family, in its default setting."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,8 @@ class PlanReport:
             f"search:  {plan.search_trials} trials",
             f"confirm: at most {plan.confirm_trials} trials ({study.confirm.seeds} seeds)",
             f"cost:    about {cost.trial:.1f} s per trial ({cost.step * 1000:.0f} ms per step, "
-            f"{cost.validation:.1f} s per validation), {cost.slots.concurrent} at once: at most about "
-            f"{_duration(cost.study)} on this machine",
+            f"{cost.validation:.1f} s per validation), {cost.slots.concurrent} at once: roughly "
+            f"{_duration(cost.study)} on this machine, measured with {cost.family}",
         ]
         return "\n".join(lines)
 
@@ -100,7 +102,7 @@ def estimate(checked: Checked) -> PlanReport:
 
     plan, data = checked.plan, checked.data
     study = plan.study
-    shared = allot(study.resources, cpus=os.cpu_count() or 1, gpus=torch.cuda.device_count())
+    shared = allot(study.resources, cpus=available_cores(), gpus=torch.cuda.device_count())
     proposal = Sweep(plan).next()
     assert proposal is not None, "a new sweep has a first trial"
     before = torch.get_num_threads()
@@ -121,7 +123,9 @@ def estimate(checked: Checked) -> PlanReport:
     steps_per_epoch = steps_in_epoch(len(data.splits["train"]), planned.batch_size, planned.steps_per_epoch)
     trial = planned.epochs * (steps_per_epoch * step + validation)
     trials = plan.search_trials + plan.confirm_trials
-    return PlanReport(checked, Estimate(step, validation, trial, trials * trial / shared.concurrent, shared))
+    return PlanReport(
+        checked, Estimate(step, validation, trial, trials * trial / shared.concurrent, shared, proposal.trial.family)
+    )
 
 
 def _duration(seconds: float) -> str:

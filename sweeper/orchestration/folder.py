@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import socket
+import uuid
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,6 +30,11 @@ class RunFolder:
     def meta(self) -> Path:
         """What the study says about itself, as of the last start."""
         return self.path / "meta.json"
+
+    @property
+    def driver(self) -> Path:
+        """Who drives the study: host, process, since when."""
+        return self.path / ".driver"
 
     @property
     def outbox(self) -> Path:
@@ -72,6 +78,11 @@ class RunFolder:
             raise RunFolderError(f"{self.path}: no permission to write; give another folder with --out")
 
 
+def data_cache(out: Path) -> Path:
+    """Return the folder of prepared data, shared by all studies under `out`."""
+    return out.expanduser().absolute() / ".data"
+
+
 def check_writable(out: Path) -> None:
     """Refuse an output folder that cannot be written, before anything is made."""
     nearest = out.expanduser().absolute()
@@ -87,14 +98,24 @@ class Lease(AbstractContextManager["Lease"]):
     """The right to drive a study. Held by a lock that the system drops when its holder dies, however it dies."""
 
     def __init__(self, folder: RunFolder) -> None:
-        self._file = folder.path / ".driver"
+        self.id = uuid.uuid4().hex
+        """Of this driver; workers of an earlier one see that they were replaced."""
+        self._file = folder.driver
         self._handle: int | None = None
 
     def __enter__(self) -> Lease:
-        handle = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            handle = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise _unusable(self._file, error) from None
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
+            if not isinstance(error, BlockingIOError):
+                os.close(handle)
+                raise RunFolderError(
+                    f"{self._file}: this file system has no locks ({error.strerror}); use another with --out"
+                ) from None
             holder = os.read(handle, 1000).decode(errors="replace").strip()
             os.close(handle)
             raise RunFolderError(
@@ -102,7 +123,8 @@ class Lease(AbstractContextManager["Lease"]):
             ) from None
         os.ftruncate(handle, 0)
         started = datetime.now(UTC).isoformat(timespec="seconds")
-        os.write(handle, json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": started}).encode())
+        own = {"host": socket.gethostname(), "pid": os.getpid(), "since": started, "id": self.id}
+        os.write(handle, json.dumps(own).encode())
         self._handle = handle
         return self
 
@@ -112,6 +134,15 @@ class Lease(AbstractContextManager["Lease"]):
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
+
+
+def drives(folder: RunFolder, driver: str) -> bool:
+    """Whether the driver of that id is still the study's; a file that cannot be read says nothing against it."""
+    try:
+        holder = json.loads(folder.driver.read_text(encoding="utf-8"))
+        return bool(holder["id"] == driver)
+    except (OSError, ValueError, KeyError, TypeError):
+        return True
 
 
 def _describe(holder: str) -> str:

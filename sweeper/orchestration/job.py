@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 import sys
 import time
 import traceback
@@ -18,9 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweeper.errors import SweeperError, TrialFailure
+from sweeper.errors import LossError, SweeperError, TrialFailure
 from sweeper.files import write_bytes, write_text
-from sweeper.orchestration.folder import RunFolder
+from sweeper.orchestration.folder import RunFolder, drives
 from sweeper.training.trial import Trial
 
 if TYPE_CHECKING:
@@ -45,6 +44,10 @@ class Job:
     device: str
     keep_model: bool
     keep_panels: bool
+    driver: str
+    """Id of the driver; a worker whose driver was replaced leaves the trial to the new one."""
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
+    """Least time between two checkpoints of a trial."""
     import_paths: tuple[str, ...] = ()
     """Where a user's own losses are imported from."""
 
@@ -61,11 +64,17 @@ def outcome_path(folder: RunFolder, key: str) -> Path:
     return folder.trials / key / "outcome.json"
 
 
+def trouble_path(folder: RunFolder, key: str) -> Path:
+    """Return where a worker leaves word of an error that is not the trial's."""
+    return folder.trials / key / "trouble.txt"
+
+
 class Work:
     """A trial in the making. Every `step` returns a plain report; the one with `done` is the last.
 
     An error of the trial itself (NaN, a loss that raises, out of memory) is an outcome, recorded as failed with its
-    reason. Errors of the machine end the process and are retried by whoever runs it.
+    reason. Errors of the machine (disk, device, missing data) say nothing of the trial: they are raised, so that the
+    trial runs again in a fresh process, and noted for the driver.
     """
 
     def __init__(self, job: Job) -> None:
@@ -81,15 +90,23 @@ class Work:
 
     def step(self) -> dict[str, Any]:
         """Train one epoch, or score the trained model; return what the driver should know."""
+        if not drives(self.folder, self.job.driver):
+            raise SystemExit("another driver has taken over this study")
         try:
             return next(self._steps)
-        except (TrialFailure, SweeperError) as error:
+        except (TrialFailure, LossError) as error:
             return self._end("failed", reason=str(error))
+        except (SweeperError, OSError) as error:
+            self._note(error)
+            raise
         except MemoryError:
             return self._end("failed", reason="out of memory on the host")
         except Exception as error:
             if type(error).__name__ == "OutOfMemoryError":
                 return self._end("failed", reason="out of memory on the GPU")
+            if _is_of_the_device(error):
+                self._note(error)
+                raise
             last = traceback.extract_tb(error.__traceback__)[-1]
             text = str(error).splitlines()[0] if str(error) else "no message"
             place = f"{Path(last.filename).name}:{last.lineno}"
@@ -121,7 +138,7 @@ class Work:
         for result in trainer.epochs():
             self._history.append(result.to_dict())
             last = result.epoch == self.trial.training.epochs
-            if not last and time.monotonic() - saved >= CHECKPOINT_SECONDS:
+            if not last and time.monotonic() - saved >= self.job.checkpoint_seconds:
                 # A checkpoint that cannot be written costs time if the machine fails, not the trial.
                 with suppress(OSError):
                     checkpoint.save(file, {"trainer": trainer.state(), "seconds": self._seconds()})
@@ -156,8 +173,13 @@ class Work:
             **fields,
         }
         write_text(outcome_path(self.folder, self.trial.key), json.dumps(outcome, allow_nan=False))
-        shutil.rmtree(self.folder.checkpoints / self.trial.key, ignore_errors=True)
         return {"epoch": len(self._history), "done": True}
+
+    def _note(self, error: BaseException) -> None:
+        """Leave word of an error that is not the trial's; if even that cannot be written, the Ray logs have it."""
+        with suppress(OSError):
+            text = str(error).splitlines()[0] if str(error) else type(error).__name__
+            write_text(trouble_path(self.folder, self.trial.key), text)
 
     def _seconds(self) -> float:
         return self._spent + time.monotonic() - self._clock
@@ -170,6 +192,11 @@ class Work:
             setup[f"weighting_{split}"] = weights.method
             setup[f"ess_{split}"] = weights.effective
         return setup
+
+
+def _is_of_the_device(error: Exception) -> bool:
+    """Whether an error leaves the process's device unusable, so that every later trial in it would fail too."""
+    return type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error)
 
 
 def _write_model(path: Path, weights: Mapping[str, Any]) -> None:

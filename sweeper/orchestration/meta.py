@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shlex
-import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -22,8 +20,8 @@ from sweeper.tracking.uri import redact
 PACKAGES = ("torch", "segmentation-models-pytorch", "ray", "optuna", "mlflow", "pyarrow", "numpy")
 
 
-def build_meta(sweep: Sweep, data: Prepared) -> Meta:
-    """Return the meta data of a study as it stands."""
+def build_meta(sweep: Sweep, data: Prepared, *, command: str | None = None) -> Meta:
+    """Return the meta data of a study as it stands; `command` is how it was started."""
     study = sweep.plan.study
     resolved = study.to_dict()
     if study.tracking.uri is not None:
@@ -37,10 +35,11 @@ def build_meta(sweep: Sweep, data: Prepared) -> Meta:
             "reference": study.reference,
             "versions": versions(),
             "host": {"cores": os.cpu_count() or 1, "gpu": _gpu(sweep)},
-            "command": shlex.join(["sweeper", *(redact(word) for word in sys.argv[1:])]),
+            "command": command or "sweeper.run(study), from Python",
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "selection": selection_rule(study),
             "ledger": sweep.ledger(),
+            "trials": sorted(record.key for record in sweep.current()) if sweep.done else None,
         }
     )
 

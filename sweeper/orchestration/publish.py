@@ -13,7 +13,6 @@ from typing import Any
 from sweeper.errors import RunFolderError, TrackingError
 from sweeper.files import write_text
 from sweeper.orchestration.folder import Lease, RunFolder
-from sweeper.study.load import load_study
 from sweeper.study.schema import Study
 from sweeper.tracking import uri as tracking_uri
 from sweeper.tracking.browse import browse_command, browse_environment
@@ -64,10 +63,18 @@ class Synced:
         return "\n".join(lines)
 
 
-def write_identity(folder: RunFolder, study: Study, meta: Mapping[str, Any]) -> None:
-    """Write the resolved study and its meta data into the run folder, without the password of a tracking address."""
-    write_text(folder.study, shareable(study))
-    write_text(folder.meta, json.dumps(meta, indent=1))
+def write_identity(folder: RunFolder, target: Target) -> None:
+    """Write into the run folder what it is a run of, without the password of a tracking address."""
+    write_text(folder.study, target.info.yaml)
+    own = tracking_uri.resolve(None, folder.path)
+    identity = {
+        "name": target.info.name,
+        # The folder may be moved, and its own store with it.
+        "tracking_uri": None if target.uri == own else tracking_uri.without_credentials(target.uri),
+        "experiment": target.experiment,
+        "meta": target.info.meta,
+    }
+    write_text(folder.meta, json.dumps(identity, indent=1))
 
 
 def shareable(study: Study) -> str:
@@ -99,10 +106,8 @@ def sync_run(path: Path, uri: str | None = None) -> Synced:
 
     Raises: RunFolderError when `path` is no run folder, TrackingError when MLflow cannot be used.
     """
-    folder, study, meta = _read(path)
-    if uri is not None:
-        study = study.model_copy(update={"tracking": study.tracking.model_copy(update={"uri": uri})})
-    target = target_of(study, meta, folder)
+    folder = RunFolder(path.expanduser().absolute())
+    target = read_target(folder, uri)
     tracking_uri.check(target.uri)
     with Lease(folder):
         report = sync(Journal(folder.outbox), target.open(), target.id)
@@ -115,11 +120,10 @@ def sync_run(path: Path, uri: str | None = None) -> Synced:
 
 def browse_run(path: Path, *, port: int, say: Callable[[str], None]) -> int:
     """Serve the MLflow UI on a run folder's store, on 127.0.0.1, until it is stopped; return its exit code."""
-    folder, study, _ = _read(path)
-    uri = tracking_uri.resolve(study.tracking.uri, folder.path)
-    command = browse_command(uri, port=port)
-    say(f"MLflow UI: http://127.0.0.1:{port} (experiment {study.experiment}; Ctrl-C ends it)")
-    server = subprocess.Popen(command, env={**os.environ, **browse_environment(uri)})
+    target = read_target(RunFolder(path.expanduser().absolute()))
+    command = browse_command(target.uri, port=port)
+    say(f"MLflow UI: http://127.0.0.1:{port} (experiment {target.experiment}; Ctrl-C ends it)")
+    server = subprocess.Popen(command, env={**os.environ, **browse_environment(target.uri)})
     try:
         return server.wait()
     except KeyboardInterrupt:
@@ -129,8 +133,18 @@ def browse_run(path: Path, *, port: int, say: Callable[[str], None]) -> int:
         server.wait()
 
 
-def _read(path: Path) -> tuple[RunFolder, Study, dict[str, Any]]:
-    folder = RunFolder(path.expanduser().absolute())
-    if not folder.study.is_file() or not folder.meta.is_file():
-        raise RunFolderError(f"{path}: is no run folder (no study.yaml and meta.json in it); give e.g. runs/demo")
-    return folder, load_study(folder.study), json.loads(folder.meta.read_text(encoding="utf-8"))
+def read_target(folder: RunFolder, uri: str | None = None) -> Target:
+    """Return where the trials of a run folder went, or go with another address.
+
+    Raises: RunFolderError when it is no run folder.
+    """
+    try:
+        identity = json.loads(folder.meta.read_text(encoding="utf-8"))
+        yaml = folder.study.read_text(encoding="utf-8")
+        info = StudyInfo(name=identity["name"], meta=identity["meta"], yaml=yaml, folder=folder.path)
+        where = tracking_uri.resolve(uri or identity["tracking_uri"], folder.path)
+        return Target(where, identity["experiment"], info)
+    except (OSError, ValueError, KeyError, TypeError):
+        raise RunFolderError(
+            f"{folder.path}: is no run folder (no study.yaml and meta.json in it); give e.g. runs/demo"
+        ) from None

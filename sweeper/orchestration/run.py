@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from sweeper.errors import Interrupted, LevelError
 from sweeper.orchestration.cluster import ray_session, slots
 from sweeper.orchestration.driver import Driver
 from sweeper.orchestration.events import Listener, Silent
-from sweeper.orchestration.folder import Lease, RunFolder, check_writable
+from sweeper.orchestration.folder import Lease, RunFolder, check_writable, data_cache
 from sweeper.orchestration.job import Job
 from sweeper.orchestration.meta import build_meta
 from sweeper.orchestration.publish import conclude, target_of, write_identity
@@ -27,6 +27,7 @@ from sweeper.report.document import Document
 from sweeper.report.page import build_report
 from sweeper.results.assemble import assemble
 from sweeper.results.parquet import save
+from sweeper.results.record import TrialRecord
 from sweeper.results.results import Results
 from sweeper.search.sweep import Sweep
 from sweeper.study.plan import Plan, make_plan
@@ -38,6 +39,9 @@ from sweeper.training.model import check_model
 
 FLUSH_SECONDS = 120.0
 """How long a finished study waits for MLflow to take what is left; the rest is for `sweeper sync`."""
+
+INTERRUPTED_FLUSH_SECONDS = 5.0
+"""How long an interrupted one waits."""
 
 
 @dataclass(frozen=True)
@@ -76,14 +80,10 @@ class RunOutcome:
             "results": str(self.folder / "results"),
             "tracking_uri": self.tracking_uri,
             "unsent": self.unsent,
+            "unsent_reason": self.unsent_reason,
             "trials": self.results.trials.num_rows,
             "failed": sum(status == "failed" for status in self.results.trials["status"].to_pylist()),
         }
-
-
-def data_cache(out: Path) -> Path:
-    """Return the folder of prepared data, shared by all studies under `out`."""
-    return out.expanduser().absolute() / ".data"
 
 
 def check(study: Study, *, out: Path, listener: Listener | None = None) -> Checked:
@@ -102,7 +102,12 @@ def check(study: Study, *, out: Path, listener: Listener | None = None) -> Check
 
 
 def run(
-    study: Study, *, out: Path = Path("runs"), address: str | None = None, listener: Listener | None = None
+    study: Study,
+    *,
+    out: Path = Path("runs"),
+    address: str | None = None,
+    listener: Listener | None = None,
+    command: str | None = None,
 ) -> RunOutcome:
     """Search, confirm, record, report. Trials recorded before are not run again.
 
@@ -111,6 +116,7 @@ def run(
         out: Folder of run folders; this study's is `<out>/<study name>`.
         address: Ray cluster to join (`auto`, `host:port`); None starts a private Ray on this machine.
         listener: Told about every step.
+        command: How the study was started, for the report's provenance.
 
     Raises:
         UserError: Something the user gave cannot be used; nothing was started.
@@ -122,26 +128,31 @@ def run(
     folder = RunFolder(out / study.name)
     folder.create()
     with ExitStack() as stack:
-        stack.enter_context(Lease(folder))
+        stack.enter_context(_signals())
+        lease = stack.enter_context(Lease(folder))
         journal = Journal(folder.outbox)
         for damage in journal.dropped:
             listener.note(damage)
         sweep = Sweep(checked.plan, journal.records())
-        meta = build_meta(sweep, checked.data)
-        write_identity(folder, study, meta)
+        meta = build_meta(sweep, checked.data, command=command)
         target = target_of(study, meta, folder)
+        write_identity(folder, target)
         courier = Courier(journal, target.open, target.id)
+        unsent = len(journal.finished())
         try:
             if not sweep.done:
-                _run_trials(sweep, checked.data, folder, courier, address, listener)
+                _run_trials(sweep, checked.data, folder, lease.id, courier, address, listener)
         finally:
-            unsent = courier.close(FLUSH_SECONDS)
+            # What an interrupted study could not send is in the journal; whoever stops it should not have to wait.
+            unsent = courier.close(FLUSH_SECONDS if sweep.done else INTERRUPTED_FLUSH_SECONDS)
         if not sweep.done:
             left = sum(planned - done for done, planned in sweep.totals().values())
             raise Interrupted(
                 f"stopped with {left} trials to go; nothing recorded is lost. Continue with the same command"
             )
-        results = assemble(sweep.current(), build_meta(sweep, checked.data))
+        records = sweep.current()
+        _warn_of_mixture(records, listener)
+        results = assemble(records, build_meta(sweep, checked.data, command=command))
         save(results, folder.results)
         report = build_report(results, folder.report, panels=folder.panels)
         answer = Document(results).answer.summary
@@ -171,11 +182,17 @@ def _level_weights(study: Study, data: Prepared) -> dict[tuple[SplitName, float]
 
 
 def _run_trials(
-    sweep: Sweep, data: Prepared, folder: RunFolder, courier: Courier, address: str | None, listener: Listener
+    sweep: Sweep,
+    data: Prepared,
+    folder: RunFolder,
+    driver_id: str,
+    courier: Courier,
+    address: str | None,
+    listener: Listener,
 ) -> None:
     study = sweep.plan.study
-    # Ray takes SIGTERM for itself when it starts, so ours comes after.
-    with ray_session(address, study.resources.cpu), _signals():
+    # Ray takes SIGTERM for itself when it starts, so ours comes again after.
+    with ray_session(address), _signals():
         # Ray is needed from here on only: a finished study is reported without it.
         from sweeper.orchestration.tune import run_trials
 
@@ -189,6 +206,7 @@ def _run_trials(
             device="cuda" if share.gpu else "cpu",
             keep_model=False,
             keep_panels=False,
+            driver=driver_id,
             import_paths=tuple(dict.fromkeys([os.getcwd(), *(path for path in sys.path if path)])),
         )
         listener.planned(sweep, share.concurrent)
@@ -199,6 +217,13 @@ def _run_trials(
             listener.close()
         if driver.failure is not None:
             raise driver.failure
+
+
+def _warn_of_mixture(records: Sequence[TrialRecord], listener: Listener) -> None:
+    """Say when a study was continued on other hardware: its trials are then not on quite equal terms."""
+    kinds = sorted({f"{one.device}, {one.precision}" for one in records if one.device is not None})
+    if len(kinds) > 1:
+        listener.note(f"trials ran on different devices or precisions ({'; '.join(kinds)}); compare them with care")
 
 
 @contextmanager

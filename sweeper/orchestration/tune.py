@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,8 @@ class DriverSearcher(Searcher):
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
         assert self.driver is not None
-        self.driver.ended(self.keys.pop(trial_id), error=error)
+        done = result is not None and "report" in result and bool(json.loads(result["report"]).get("done"))
+        self.driver.ended(self.keys.pop(trial_id), done=done, error=error)
 
     def save(self, checkpoint_path: str) -> None:
         """Write nothing: the records are the searcher's state."""
@@ -108,7 +110,7 @@ def _folder_name(trial: Any) -> str:
 def run_trials(driver: Driver, slots: Slots, scratch: Path) -> None:
     """Run trials until the driver has no more, or until the user stops the study."""
     shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
+    scratch.mkdir(parents=True, exist_ok=True)
     # Tune's own loggers cost more than a short trial, and its tables would draw over our display.
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
@@ -123,7 +125,7 @@ def run_trials(driver: Driver, slots: Slots, scratch: Path) -> None:
             trial_dirname_creator=_folder_name,
         ),
         run_config=tune.RunConfig(
-            name="tune",
+            name=uuid.uuid4().hex,
             storage_path=str(scratch),
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=MAX_WORKER_DEATHS),

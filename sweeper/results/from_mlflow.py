@@ -48,7 +48,7 @@ def load(tracking_uri: str, experiment: str, *, study: str | None = None) -> Res
         experiment_id = _experiment_id(client, experiment)
         study_run = _study_run(client, experiment_id, experiment, study)
         meta = json.loads(_artifact(client, study_run, layout.META_FILE, Path(scratch)).read_text(encoding="utf-8"))
-        runs = _trial_runs(client, experiment_id, study_run)
+        runs = _trial_runs(client, experiment_id, study_run, meta.get("trials"))
         with ThreadPoolExecutor(DOWNLOADS) as pool:
             records = list(pool.map(lambda run: _read_record(client, run, Path(scratch)), runs))
     return assemble(records, meta)
@@ -80,13 +80,14 @@ def _study_run(client: MlflowClient, experiment_id: str, experiment: str, study:
     return next(iter(by_name.values())) if study is None else by_name[study]
 
 
-def _trial_runs(client: MlflowClient, experiment_id: str, study_run: Run) -> list[Run]:
+def _trial_runs(client: MlflowClient, experiment_id: str, study_run: Run, keys: list[str] | None) -> list[Run]:
+    """Return the study's finished trial runs, one per key; only those of `keys` where these are known."""
     by_key: dict[str, Run] = {}
     condition = f"tags.`{layout.STUDY_RUN}` = '{study_run.info.run_id}' and tags.`{layout.KIND}` = 'trial'"
     for run in search_runs(client, experiment_id, condition):
         if run.info.status in layout.RUN_STATUS.values():
             by_key.setdefault(run.data.tags.get(layout.TRIAL_KEY, run.info.run_id), run)
-    return list(by_key.values())
+    return [run for key, run in by_key.items() if keys is None or key in set(keys)]
 
 
 def _read_record(client: MlflowClient, run: Run, scratch: Path) -> TrialRecord:

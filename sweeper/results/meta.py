@@ -109,6 +109,9 @@ class Meta(TypedDict):
     selection: str
     """The rule by which a cell's best trial was chosen, as a report prints it."""
     ledger: list[CellMeta]
+    trials: list[str] | None
+    """Keys of the trials that belong to the finished study: MLflow may hold others, of what the study was before it was
+    edited. None while it runs."""
 
 
 def plain(meta: Mapping[str, Any]) -> dict[str, Any]:

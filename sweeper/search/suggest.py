@@ -90,7 +90,7 @@ def _frozen(cell: Cell, seen: Seen) -> FrozenTrial:
     state = {"completed": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}[seen.status]
     return create_trial(
         state=state,
-        value=seen.objective if state is TrialState.COMPLETE else None,
+        value=(seen.objective or 0.0) if state is TrialState.COMPLETE else None,
         params={key: seen.values[key] for key in space},
         distributions=space,
         intermediate_values={} if state is TrialState.FAIL else dict(seen.curve),

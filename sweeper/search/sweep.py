@@ -17,6 +17,10 @@ from sweeper.search.suggest import Seen, suggest
 from sweeper.study.plan import Cell, Plan
 from sweeper.training.trial import Trial
 
+WORST = 0.0
+"""What an undefined score counts as in the search: every metric lies in [0, 1], and precision is undefined exactly when
+the minority is never predicted, which the search should learn to avoid."""
+
 
 @dataclass(frozen=True)
 class Proposal:
@@ -38,8 +42,10 @@ class _CellState:
     seen: dict[int, Seen] = field(default_factory=dict)
     """Recorded trials by number."""
     running: dict[int, Proposal] = field(default_factory=dict)
-    curves: dict[int, dict[int, float]] = field(default_factory=dict)
-    """Validation score by epoch of the trials running."""
+    keys: dict[int, str] = field(default_factory=dict)
+    """Trial key of the recorded trials, by number."""
+    confirm: list[Proposal] | None = None
+    """The confirm trials, once the search is complete."""
 
     @property
     def complete(self) -> bool:
@@ -91,15 +97,11 @@ class Sweep:
     def epoch(self, key: str, epoch: int, value: float | None) -> bool:
         """Take the validation score of one epoch; return whether the trial should go on."""
         proposal = self.running[key]
-        if proposal.number is None or value is None:
+        if proposal.number is None or epoch not in self._rungs:
             return True
-        state = self._state(proposal.trial)
-        state.curves.setdefault(proposal.number, {})[epoch] = value
-        if epoch not in self._rungs:
-            return True
-        visible = self._visible(state, proposal.number)
+        visible = self._visible(self._state(proposal.trial), proposal.number)
         peers = [seen.curve[epoch] for seen in visible if epoch in seen.curve and seen.status != "failed"]
-        return goes_on(value, peers)
+        return goes_on(WORST if value is None else value, peers)
 
     def finish(self, record: TrialRecord) -> None:
         """Take the record of a trial that ended."""
@@ -108,7 +110,7 @@ class Sweep:
         if proposal.number is not None:
             state = self._state(proposal.trial)
             state.running.pop(proposal.number)
-            state.seen[proposal.number] = self._seen(record, proposal.number)
+            self._adopt(state, record, proposal.number)
 
     def give_back(self, key: str) -> None:
         """Take back a trial that was proposed but could not be run to an end; it will be proposed again."""
@@ -119,9 +121,12 @@ class Sweep:
     def confirm_trials(self, cell: Cell) -> list[Proposal]:
         """Return the confirm trials of a cell, none before its search is complete."""
         state = next(state for state in self._cells if state.cell is cell)
-        if not state.complete:
-            return []
-        best = state.best()
+        if state.complete and state.confirm is None:
+            state.confirm = self._confirm_trials(state)
+        return state.confirm or []
+
+    def _confirm_trials(self, state: _CellState) -> list[Proposal]:
+        cell, best = state.cell, state.best()
         settings: list[Mapping[str, Value]] = [] if best is None else [best.values]
         if (self.plan.study.confirm.include_default or best is None) and cell.default not in settings:
             settings.append(cell.default)
@@ -136,8 +141,8 @@ class Sweep:
     def totals(self) -> dict[str, tuple[int, int]]:
         """Return (recorded, planned) trials of each stage; for confirm an upper bound until all cells are searched."""
         searched = sum(len(state.seen) for state in self._cells)
-        confirmed = sum(record.stage == "confirm" for record in self.recorded.values() if record.key in self._known())
-        planned = sum(len(self.confirm_trials(state.cell)) for state in self._cells if state.complete)
+        trials = [proposal.trial.key for state in self._cells for proposal in self.confirm_trials(state.cell)]
+        confirmed, planned = sum(key in self.recorded for key in trials), len(trials)
         if not all(state.complete for state in self._cells):
             planned = max(planned, self.plan.confirm_trials)
         return {"search": (searched, self.plan.search_trials), "confirm": (confirmed, planned)}
@@ -146,8 +151,7 @@ class Sweep:
         """Return each cell's trials, epochs and seconds: equal budgets are checked, not hoped for."""
         rows = []
         for state in self._cells:
-            keys = [self._search_trial(state, number).key for number in sorted(state.seen)]
-            records = [self.recorded[key] for key in keys]
+            records = [self.recorded[state.keys[number]] for number in sorted(state.seen)]
             rows.append(
                 {
                     "family": state.cell.family,
@@ -171,20 +175,26 @@ class Sweep:
     def _known(self) -> set[str]:
         keys: set[str] = set()
         for state in self._cells:
-            keys.update(self._search_trial(state, number).key for number in state.seen)
+            keys.update(state.keys.values())
             keys.update(proposal.trial.key for proposal in self.confirm_trials(state.cell))
         return keys
 
     def _next_of_search(self, state: _CellState) -> Proposal | None:
-        number = next(n for n in range(state.cell.budget + 1) if n not in state.seen and n not in state.running)
-        if number >= state.cell.budget:
-            return None
-        oldest_needed = number - self.plan.study.search.parallel
-        if any(n not in state.seen for n in range(oldest_needed + 1)):
-            return None
-        values = self._suggest(state, number)
-        seed = self.plan.study.search.seed
-        return self._proposal(state.cell, values, level=state.cell.level, seed=seed, number=number)
+        for number in range(state.cell.budget):
+            if number in state.seen or number in state.running:
+                continue
+            oldest_needed = number - self.plan.study.search.parallel
+            if any(n not in state.seen for n in range(oldest_needed + 1)):
+                return None
+            values = self._suggest(state, number)
+            seed = self.plan.study.search.seed
+            proposal = self._proposal(state.cell, values, level=state.cell.level, seed=seed, number=number)
+            record = self.recorded.get(proposal.trial.key)
+            if record is None:
+                return proposal
+            # The same setting was recorded under another number, when the study was another: it counts, it is not run.
+            self._adopt(state, record, number)
+        return None
 
     def _suggest(self, state: _CellState, number: int) -> dict[str, Value]:
         search = self.plan.study.search
@@ -215,7 +225,7 @@ class Sweep:
             trial = self.plan.trial(record.family, values, record.level, self.plan.study.search.seed, "search")
             expected = record.number != 0 or dict(values) == dict(state.cell.default)
             if trial.key == record.key and expected and admits(state.cell.domains, values):
-                state.seen[record.number] = self._seen(record, record.number)
+                self._adopt(state, record, record.number)
 
     def _start(self, proposal: Proposal, state: _CellState | None) -> Proposal:
         self.running[proposal.trial.key] = proposal
@@ -229,16 +239,14 @@ class Sweep:
         trial = self.plan.trial(cell.family, values, level, seed, "confirm" if number is None else "search")
         return Proposal(trial, values, number, dict(values) == dict(cell.default))
 
-    def _search_trial(self, state: _CellState, number: int) -> Trial:
-        values = state.seen[number].values
-        return self.plan.trial(state.cell.family, values, state.cell.level, self.plan.study.search.seed, "search")
-
     def _state(self, trial: Trial) -> _CellState:
         return next(
             state for state in self._cells if state.cell.family == trial.family and state.cell.level == trial.level
         )
 
-    def _seen(self, record: TrialRecord, number: int) -> Seen:
+    def _adopt(self, state: _CellState, record: TrialRecord, number: int) -> None:
+        """Take a recorded trial for the cell's trial `number`."""
         metric = self.plan.study.search.metric
-        curve = {int(row["epoch"]): row[metric] for row in record.history if row.get(metric) is not None}
-        return Seen(number, dict(record.hyperparameters), record.status, record.objective, curve)
+        curve = {int(row["epoch"]): row.get(metric, WORST) for row in record.history}
+        state.seen[number] = Seen(number, dict(record.hyperparameters), record.status, record.objective, curve)
+        state.keys[number] = record.key

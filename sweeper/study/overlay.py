@@ -12,6 +12,8 @@ from sweeper.study.yaml_file import KeyPath, parse_yaml, read_yaml
 
 _DOMAIN_KINDS = {"uniform", "log_uniform", "int", "choice", "complement"}
 _PATHS: tuple[tuple[str, str], ...] = (("data", "images"), ("data", "masks"), ("data", "classes"), ("data", "splits"))
+_MAYBE_PATHS: tuple[tuple[str, str], ...] = (("model", "weights"),)
+"""Words or paths: a path where such a file lies beside the study."""
 
 
 @dataclass
@@ -70,9 +72,9 @@ def merge(base: Mapping[Any, Any], over: Mapping[Any, Any]) -> dict[Any, Any]:
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
-        if key == "families" and isinstance(value, tuple) and isinstance(below, Mapping):
+        if key == "families" and _names(value) and isinstance(below, Mapping):
             merged[key] = {name: below.get(name, {}) for name in value}
-        elif key == "families" and isinstance(below, tuple) and isinstance(value, Mapping):
+        elif key == "families" and isinstance(below, tuple) and _names(below) and isinstance(value, Mapping):
             merged[key] = merge({name: {} for name in below}, value)
         elif isinstance(value, Mapping) and isinstance(below, Mapping) and not _is_domain(value, below):
             merged[key] = merge(below, value)
@@ -117,6 +119,10 @@ def _split(dotted: str, data: Any) -> KeyPath:
     return tuple(path)
 
 
+def _names(value: Any) -> bool:
+    return isinstance(value, tuple) and all(isinstance(name, str) for name in value)
+
+
 def _is_domain(*values: Mapping[Any, Any]) -> bool:
     return any(value and set(value) <= _DOMAIN_KINDS for value in values)
 
@@ -127,3 +133,9 @@ def _anchor_paths(data: dict[Any, Any], folder: Path) -> None:
         part = data.get(section)
         if isinstance(part, dict) and isinstance(part.get(key), str):
             part[key] = str((folder / Path(part[key]).expanduser()).resolve())
+    for section, key in _MAYBE_PATHS:
+        part = data.get(section)
+        if isinstance(part, dict) and isinstance(part.get(key), str):
+            beside = folder / Path(part[key]).expanduser()
+            if beside.is_file():
+                part[key] = str(beside.resolve())

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib
 import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from sweeper.domains import Choice, Domain, Fixed, Int, LogUniform, Uniform, Value, resolve_complements
@@ -92,6 +93,8 @@ class Plan:
             "protocol": PROTOCOL,
             "data": self.fingerprint,
             "metric": self.study.search.metric,
+            "stopping": self.study.search.stopping if trial.stage == "search" else None,
+            "weights": _weights_digest(trial.model.weights),
             "code": _own_code(trial.family),
         }
         # Two names for one augmentation order or hyperparameter order would be two trials: sort the keys.
@@ -125,7 +128,7 @@ def default_setting(domains: Mapping[str, Domain], defaults: Mapping[str, Value]
             case Fixed(value):
                 values[key] = value
             case Choice(choices):
-                values[key] = usual if usual in choices else choices[0]
+                values[key] = next((choice for choice in choices if choice == usual), choices[0])
             case Uniform(low, high) | LogUniform(low, high):
                 number = float(usual) if isinstance(usual, int | float) else (low + high) / 2
                 values[key] = min(max(number, low), high)
@@ -149,9 +152,21 @@ def space_size(domains: Mapping[str, Domain]) -> int | None:
     return size
 
 
+@cache
 def _own_code(name: str) -> str | None:
-    """Return a digest of the module that holds a user's own loss: edited code makes other trials."""
+    """Return a digest of the file that holds a user's own loss: edited code makes other trials."""
     if ":" not in name:
         return None
-    module = importlib.import_module(name.partition(":")[0])
-    return hashlib.sha256(inspect.getsource(module).encode()).hexdigest()[:20]
+    try:
+        return hashlib.sha256(Path(inspect.getfile(family(name).function)).read_bytes()).hexdigest()[:20]
+    except (OSError, TypeError):
+        return None  # compiled or made at run time: its name is all there is to go by
+
+
+@cache
+def _weights_digest(weights: str | None) -> str | None:
+    """Return a digest of a local weights file: the same name with other contents is another model."""
+    if weights is None or not Path(weights).is_file():
+        return None
+    with Path(weights).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:20]

@@ -44,6 +44,16 @@ def artifact_location(uri: str, run_folder: Path) -> str | None:
     return None if _scheme(uri) in ("http", "https") else (run_folder.absolute() / "artifacts").as_uri()
 
 
+def without_credentials(uri: str) -> str:
+    """Return the address as it may be stored: without user and password, a relative SQLite file made absolute."""
+    file = sqlite_path(uri)
+    if file is not None:
+        return sqlite_uri(file.absolute())
+    scheme, _, rest = uri.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
+
 def target_id(uri: str, experiment: str) -> str:
     """Return a short id of an address and experiment, for delivery marks. User and password do not enter it."""
     scheme, _, rest = uri.partition("://")

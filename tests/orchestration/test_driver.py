@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from sweeper.errors import SweeperError
 from sweeper.orchestration.driver import Driver
 from sweeper.orchestration.events import Silent
 from sweeper.orchestration.folder import RunFolder
-from sweeper.orchestration.job import Job, outcome_path
+from sweeper.orchestration.job import Job, outcome_path, trouble_path
 from sweeper.results.record import TrialRecord
 from sweeper.search.sweep import Sweep
 from sweeper.study.load import load_study
@@ -27,6 +28,7 @@ JOB = Job(
     device="cpu",
     keep_model=False,
     keep_panels=False,
+    driver="",
 )
 
 
@@ -159,6 +161,57 @@ def test_a_damaged_outcome_counts_as_none(setting):
     assert driver.propose()[0] == key
 
 
+def test_a_rung_missed_before_a_restart_is_missed_after_it(setting):
+    """A trial that continues from a checkpoint reports several epochs at once: the first verdict counts."""
+    _, _, records, driver = setting
+    driver.sweep.epoch = lambda key, epoch, value: epoch != 1  # type: ignore[method-assign]
+    key, _ = driver.propose()
+    assert not driver.epoch(key, {"history": history(2)})
+    driver.ended(key)
+    assert (records[0].status, records[0].epochs) == ("stopped", 1)
+
+
+def test_trouble_that_is_not_the_trials_stops_the_study_and_records_nothing(setting):
+    _, folder, records, driver = setting
+    key, _ = driver.propose()
+    trouble_path(folder, key).parent.mkdir(parents=True)
+    trouble_path(folder, key).write_text("No space left on device")
+    driver.ended(key, error=True)
+    assert records == []
+    assert driver.done
+    assert "No space left on device" in str(driver.failure)
+
+
+def test_an_outcome_that_never_appears_stops_the_study(setting, monkeypatch):
+    _, folder, records, driver = setting
+    monkeypatch.setattr("sweeper.orchestration.driver.OUTCOME_SECONDS", 0.1)
+    key, _ = driver.propose()
+    driver.ended(key, done=True)
+    assert records == []
+    assert str(folder.path) in str(driver.failure)
+
+
+def test_an_outcome_that_appears_late_is_waited_for(setting):
+    _, folder, records, driver = setting
+    key, _ = driver.propose()
+    timer = threading.Timer(0.7, leave_outcome, (folder, key))
+    timer.start()
+    driver.ended(key, done=True)
+    timer.join()
+    assert [record.key for record in records] == [key]
+
+
+def test_nothing_of_a_finished_trial_stays_but_what_is_kept(setting):
+    _, folder, _, driver = setting
+    key, _ = driver.propose()
+    (folder.checkpoints / key).mkdir(parents=True)
+    (folder.checkpoints / key / "last.pt").touch()
+    leave_outcome(folder, key)
+    driver.ended(key)
+    assert not (folder.checkpoints / key).exists()
+    assert not (folder.trials / key).exists()
+
+
 def test_a_record_that_cannot_be_kept_stops_the_study(setting):
     sweep, folder, _, _ = setting
 
@@ -173,3 +226,6 @@ def test_a_record_that_cannot_be_kept_stops_the_study(setting):
     assert "no space" in str(driver.failure)
     assert driver.propose() is None
     assert outcome_path(folder, key).exists(), "the outcome stays for the next run"
+    again = Driver(sweep, folder, full, JOB, Silent())
+    assert again.propose() is None, "it must not try for ever"
+    assert "no space" in str(again.failure)

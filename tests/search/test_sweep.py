@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections import Counter
 
@@ -170,6 +171,39 @@ def test_failed_trials_are_never_chosen_and_do_not_stop_the_sweep():
     assert sweep.done
     confirmed = sweep.confirm_trials(plan.cells[0])
     assert all(p.is_default for p in confirmed), "with nothing to choose from, the default is confirmed"
+
+
+def test_whole_numbers_for_a_real_hyperparameter_are_one_setting_each():
+    plan = make(trials=4, families={"focal": {"gamma": {"choice": [0, 1, 2, 3]}}})
+    sweep, ran = drive(plan, seed=1)
+    assert sorted(p.values["gamma"] for p in ran if p.number is not None) == [0.0, 1.0, 2.0, 3.0]
+    again = Sweep(plan, sweep.recorded.values())
+    assert again.done
+
+
+def test_a_setting_recorded_under_another_number_is_not_run_again():
+    """With the domain changed, the same discrete settings come in another order."""
+    families = {"combo": {"alpha": {"choice": [0.2, 0.7]}, "beta": 0.5}}
+    sweep, _ = drive(make(families=families), seed=1)
+    other = make(families={"combo": {"alpha": {"choice": [0.9, 0.7, 0.2]}, "beta": 0.5}})
+    again, ran = drive(other, seed=1, records=tuple(sweep.recorded.values()))
+    assert again.done
+    assert [p.values["alpha"] for p in ran if p.number is not None] == [0.9]
+
+
+def test_a_score_that_is_undefined_counts_as_the_worst():
+    """Precision of a trial that never predicts the minority: the search goes on, and does not choose it."""
+    plan = make(trials=8, families=["focal"], search={"trials": 8, "stopping": "none"})
+    sweep = Sweep(plan)
+    while (proposal := sweep.next()) is not None:
+        kept = record(proposal)
+        if proposal.number is not None and proposal.number % 2:
+            kept = dataclasses.replace(kept, objective=None, history=({"epoch": 1},))
+        sweep.finish(kept)
+    assert sweep.done
+    best = sweep.confirm_trials(plan.cells[0])[0]
+    numbers = {tuple(r.hyperparameters.items()): r.number for r in sweep.recorded.values() if r.number is not None}
+    assert numbers[tuple(best.values.items())] % 2 == 0
 
 
 def test_a_lost_trial_is_offered_again():

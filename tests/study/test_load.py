@@ -91,6 +91,25 @@ def test_extends_overlays_key_by_key(write):
     assert study.name == "child"
 
 
+def test_a_slip_in_the_list_of_families_is_reported_and_not_a_traceback(write):
+    write("families: {dice: {}}", "base.yaml")
+    found = problems(write("extends: base.yaml\nfamilies: [dice, {focal: {gamma: 1}}]"))
+    assert "is not a name" in found[0]
+
+
+def test_losses_of_ones_own_are_tried_as_the_trainer_calls_them(write, tmp_path, monkeypatch):
+    (tmp_path / "own_losses.py").write_text(
+        "import torch.nn.functional as F\n"
+        "def strict(logits, target, *, ignore_index):\n    return F.cross_entropy(logits, target)\n"
+        "def pooled(logits, target, *, ignore_index=255):\n    return F.avg_pool2d(logits, 5).mean()\n"
+        "def broken(logits, target, *, ignore_index=255):\n    return logits.no_such_thing()\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    study = load_study(write("families: ['own_losses:strict', 'own_losses:pooled']"))
+    assert list(study.families) == ["own_losses:strict", "own_losses:pooled"]
+    assert "no_such_thing" in problems(write("families: ['own_losses:broken']"))[0]
+
+
 def test_a_list_of_families_chooses_from_the_base(write):
     write("families: {dice: {smooth: 0.5}, focal: {}}", "base.yaml")
     study = load_study(write("extends: base.yaml\nfamilies: [dice, iou]"))
