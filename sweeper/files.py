@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Writing files whole or not at all: the one place that knows temporary names, fsync and rename."""
 
 from __future__ import annotations
 
@@ -8,18 +8,23 @@ from pathlib import Path
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` so that `path` holds the old file or the new one at every moment."""
+    """Write `text`, as `write_bytes` does."""
     write_bytes(path, text.encode())
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` so that `path` holds the old file or the new one at every moment, also after a power cut."""
+def write_bytes(path: Path, *parts: bytes | memoryview) -> None:
+    """Write `parts` one after the other, so that `path` holds the old file or the new one at every moment.
+
+    That holds after a power cut too. Folders are made as needed. Several processes may write the same path at once:
+    the last one stays, whole.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            for part in parts:
+                file.write(part)
             file.flush()
             os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())
@@ -27,6 +32,21 @@ def write_bytes(path: Path, data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename itself durable, where folders can be synced."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass  # Some network file systems refuse; the file's own content is safe already.
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:

@@ -47,6 +47,27 @@ def finish(process: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
     return out, err
 
 
+def a_worker_of(driver: int) -> int:
+    """Return the process of one of the driver's Ray workers that runs trials."""
+    parents, workers = {}, []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            if (entry / "cmdline").read_bytes().startswith(b"ray::"):
+                workers.append(int(entry.name))
+        except OSError:
+            continue  # it ended meanwhile
+
+    def descends(process: int) -> bool:
+        while process > 1 and process != driver:
+            process = parents.get(process, 0)
+        return process == driver
+
+    return next(worker for worker in workers if descends(worker))
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("study") / "tiny.yaml"
@@ -107,6 +128,20 @@ def test_the_report_stands_alone(whole):
     assert list((whole / "report" / "tables").glob("*.csv"))
 
 
+def test_the_report_is_built_again_from_the_run_folder_and_from_mlflow(whole, tmp_path):
+    for source, words in (
+        (str(whole), []),
+        ("tiny", ["--tracking-uri", f"sqlite:///{whole / 'mlflow.db'}"]),
+    ):
+        folder = tmp_path / str(len(words))
+        command = [sys.executable, "-m", "sweeper.cli", "report", source, "--out", str(folder), *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip() == str(folder / "report.html")
+    first, second = ((tmp_path / name / "tables" / "measured.csv").read_text() for name in ("0", "2"))
+    assert first == second
+
+
 def test_panels_and_weights_of_the_first_seed_are_kept(whole, results):
     first = results.trials.filter(pc.equal(results.trials["seed"], 1000))["key"].to_pylist()
     assert {path.parent.name for path in (whole / "trials").glob("*/model.pt")} == set(first)
@@ -156,7 +191,7 @@ def test_browse_serves_the_store_on_this_machine_alone(whole):
 
 
 def test_killed_half_way_it_continues_to_the_same_scores(study, results, tmp_path):
-    """kill -9 on driver and workers; then SIGTERM; then to the end: no trial twice, none missing, equal numbers."""
+    """kill -9 on the driver; then SIGTERM; then kill -9 on a worker: no trial twice, none missing, equal numbers."""
     journal = tmp_path / "tiny" / "outbox" / "trials.log"
 
     def wait_for(trials: int, process: subprocess.Popen[str]) -> None:
@@ -180,7 +215,10 @@ def test_killed_half_way_it_continues_to_the_same_scores(study, results, tmp_pat
     second = set(Journal(journal.parent).finished())
     assert first < second
 
-    finish(start(study, tmp_path))
+    last = start(study, tmp_path)
+    wait_for(len(second) + 1, last)
+    os.kill(a_worker_of(last.pid), signal.SIGKILL)
+    finish(last)
     ended = sweeper.load_results(tmp_path / "tiny")
     trials, scores = comparable(ended)
     assert trials.equals(comparable(results)[0])

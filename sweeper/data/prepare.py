@@ -37,8 +37,9 @@ from sweeper.data.patches import SPLITS, ClassInfo, Prepared, Split, SplitName
 from sweeper.data.pictures import Fault, Source, Undeclared
 from sweeper.data.roles import assign_roles
 from sweeper.data.settings import DataSettings, RasterLog
-from sweeper.data.store import read_table, sync_folder, write_json, write_table
+from sweeper.data.store import read_table, write_table
 from sweeper.errors import DataError
+from sweeper.files import sync_folder, write_text
 
 Progress = Callable[[int, int, str], None]
 """Called with how many pictures are done, how many there are, and what was done last."""
@@ -230,7 +231,7 @@ def _build(settings: DataSettings, source: Source, work: Path, progress: Progres
             for split in SPLITS
         },
     }
-    write_json(work / "meta.json", meta)
+    write_text(work / "meta.json", json.dumps(meta, indent=1, ensure_ascii=False, allow_nan=False))
     return fingerprint
 
 
@@ -345,11 +346,7 @@ def _read_lookup(lookup: Path) -> str | None:
 
 
 def _write_lookup(lookup: Path, fingerprint: str) -> None:
-    handle, name = tempfile.mkstemp(prefix=".", dir=lookup.parent)
-    os.close(handle)
-    write_json(Path(name), {"fingerprint": fingerprint})
-    os.chmod(name, 0o644)
-    os.replace(name, lookup)
+    write_text(lookup, json.dumps({"fingerprint": fingerprint}))
 
 
 def _named(prepared: Prepared, source: Source) -> Prepared:

@@ -58,21 +58,3 @@ def read_table(path: Path) -> dict[str, NDArray[Any]]:
             values = np.frombuffer(column.buffers()[1], dtype=dtype, count=len(column) * math.prod(shape))
             columns[field.name] = values.reshape(len(column), *shape)
     return columns
-
-
-def write_json(path: Path, data: object) -> None:
-    """Write `data` as JSON, flushed to disk."""
-    with path.open("w", encoding="utf-8") as file:
-        json.dump(data, file, indent=1, ensure_ascii=False, allow_nan=False)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable, where the system lets a folder be flushed."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweeper.errors import RunFolderError, SweeperError
+from sweeper.files import sync_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ class ChecksummedLog:
         finally:
             os.close(descriptor)
         if new and self._durable:
-            _sync_folder(self.path.parent)
+            sync_folder(self.path.parent)
         length = len(payload.encode())
         return Entry(end - 1 - length, length)
 
@@ -178,7 +179,7 @@ class ChecksummedLog:
             new.flush()
             os.fsync(new.fileno())
         os.replace(sound, self.path)
-        _sync_folder(self.path.parent)
+        sync_folder(self.path.parent)
 
     @property
     def _aside(self) -> Path:
@@ -209,12 +210,3 @@ def _parse(line: bytes) -> tuple[str, int] | None:
     if not (space and gap) or crc != b"%08x" % zlib.crc32(body):
         return None
     return key.decode(errors="replace"), len(crc) + 1 + len(key) + 1
-
-
-def _sync_folder(folder: Path) -> None:
-    """Force a new or renamed file's name to disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -6,11 +6,12 @@ import hashlib
 import io
 import os
 import pickle
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from sweeper.files import write_bytes
 
 _DIGEST_SIZE = hashlib.sha256().digest_size
 
@@ -23,20 +24,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
     archive = io.BytesIO()
     torch.save(state, archive)
     content = archive.getbuffer()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.write(hashlib.sha256(content).digest())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
+    write_bytes(path, content, hashlib.sha256(content).digest())
 
 
 def load(path: Path) -> dict[str, Any] | None:
@@ -62,17 +50,3 @@ def load(path: Path) -> dict[str, Any] | None:
                 return state
     os.replace(path, path.with_name(path.name + ".corrupt"))
     return None
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable, where folders can be synced."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(handle)
-    except OSError:
-        pass  # Some network file systems refuse; the file's own content is safe already.
-    finally:
-        os.close(handle)
