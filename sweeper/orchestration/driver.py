@@ -174,6 +174,7 @@ class Driver:
             planned_epochs=trial.training.epochs,
             objective=outcome.get("objective"),
             offset=outcome.get("offset"),
+            offset_at_limit=outcome.get("offset_at_limit"),
             seconds=outcome["seconds"],
             started=outcome.get("started"),
             history=tuple(outcome["history"]),

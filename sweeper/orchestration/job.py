@@ -158,6 +158,7 @@ class Work:
             "completed",
             objective=trainer.objective,
             offset=scores.offset,
+            offset_at_limit=scores.offset_at_limit,
             scores=[[s.split, s.point, s.image, s.klass, s.metric, s.value] for s in scores.rows],
             setup=self._setup(trainer),
         )

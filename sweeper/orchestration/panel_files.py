@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from PIL import Image, ImageColor
 
 from sweeper.data.patches import ClassInfo
 from sweeper.data.settings import IGNORE
+from sweeper.files import write_bytes, write_text
 from sweeper.orchestration.folder import RunFolder
 from sweeper.training.panels import predictions
 
@@ -26,19 +27,23 @@ IGNORED_COLOR = (128, 128, 128)
 
 
 def write_panels(trainer: Trainer, folder: RunFolder) -> None:
-    """Write the trial's predictions, and the pictures and truths they belong to unless another trial has.
+    """Write the trial's predictions, and the pictures and truths they belong to unless those of this data are there.
 
     `panels/input_<i>.png`, `panels/truth_<i>.png` and `panels/<trial key>_<i>.png` are what the report shows;
     `trials/<trial key>/prediction_<i>.png` goes to the trial's MLflow run.
     """
     key, classes = trainer.trial.key, trainer.data.classes
+    mark = folder.panels / "data.txt"
+    shown = mark.read_text(encoding="utf-8") if mark.exists() else None
     for index, panel in enumerate(predictions(trainer, COUNT)):
         predicted = paint(panel.prediction, classes)
         _publish(predicted, folder.panels / f"{key}_{index}.png")
         _publish(predicted, folder.trials / key / f"prediction_{index}.png")
-        if not (folder.panels / f"truth_{index}.png").exists():
+        if shown != trainer.data.fingerprint:
             _publish(Image.fromarray(panel.image), folder.panels / f"input_{index}.png")
             _publish(paint(panel.truth, classes), folder.panels / f"truth_{index}.png")
+    if shown != trainer.data.fingerprint:
+        write_text(mark, trainer.data.fingerprint)
 
 
 def paint(mask: NDArray[np.uint8], classes: Sequence[ClassInfo]) -> Image.Image:
@@ -51,8 +56,7 @@ def paint(mask: NDArray[np.uint8], classes: Sequence[ClassInfo]) -> Image.Image:
 
 
 def _publish(picture: Image.Image, target: Path) -> None:
-    """Several workers may write the same file at once: each writes its own and renames it into place."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{os.getpid()}-{target.name}")
-    picture.save(temporary)
-    os.replace(temporary, target)
+    """Several workers may write the same file at once: the last one stays, whole."""
+    content = io.BytesIO()
+    picture.save(content, format="PNG")
+    write_bytes(target, content.getvalue())

@@ -58,6 +58,7 @@ class TrialRecord:
     planned_epochs: int
     objective: float | None = None
     offset: float | None = None
+    offset_at_limit: bool | None = None
     seconds: float
     device: str | None = None
     precision: str | None = None

@@ -39,6 +39,7 @@ TRIALS = pa.schema(
         pa.field("planned_epochs", pa.int32(), nullable=False),
         pa.field("objective", pa.float64()),  # the study's search metric on val at its last epoch; null if failed
         pa.field("offset", pa.float64()),  # background logit offset chosen on val, for the point `shifted`
+        pa.field("offset_at_limit", pa.bool_()),  # the last offset tried was the best: a better one may lie beyond
         pa.field("seconds", pa.float64(), nullable=False),
         pa.field("device", pa.string()),
         pa.field("precision", pa.string()),

@@ -2,6 +2,9 @@
 
 A curve is one value per depth row, on a track that wraps around: positions are fractions of the track width in
 [0, 1), and distances are circular, at most 0.5. These scores need whole scans, so they are not level-weighted.
+
+Every row with a drawn curve counts, whatever is predicted: a row without prediction takes the nearest row's value, and
+a scan without any takes BLIND. A family that gives up on hard scans must not look better for it.
 """
 
 from __future__ import annotations
@@ -14,6 +17,9 @@ from numpy.typing import NDArray
 from sweeper.data.patches import Split
 from sweeper.data.settings import IGNORE
 
+BLIND = 0.25
+"""Expected circular distance of a guess to the truth, in track widths: what a curve that was never found costs."""
+
 
 @dataclass(frozen=True, slots=True)
 class CurveScore:
@@ -23,10 +29,10 @@ class CurveScore:
     """Index into the split's stems; None is pooled."""
     klass: int
     mae: float | None
-    """Mean circular distance to the truth in track widths, in [0, 0.5]; None where the class is predicted nowhere.
-    Pooled, it is over the rows of the pictures that have one: read it beside the coverage."""
+    """Mean circular distance to the truth in track widths, in [0, 0.5]; None where no curve is drawn."""
     coverage: float | None
-    """Share of the rows with truth where the class was predicted; None where there are no such rows."""
+    """Share of the rows with ink of the curve where the class was predicted; None where there is no ink. Between
+    dashes a curve has a position but no ink: nothing is to be found there."""
 
 
 def curve_scores(split: Split, predictions: NDArray[np.uint8]) -> tuple[CurveScore, ...]:
@@ -42,16 +48,16 @@ def curve_scores(split: Split, predictions: NDArray[np.uint8]) -> tuple[CurveSco
     errors: dict[int, list[NDArray[np.float64]]] = {klass: [] for klass in classes}
     found: dict[int, list[NDArray[np.bool_]]] = {klass: [] for klass in classes}
     for picture in range(len(split.stems)):
-        scan = stitch(split, predictions, picture)
+        scan, ink = stitch(split, predictions, picture), stitch(split, split.masks, picture)
         # A row that is not there from edge to edge cannot say where its curve is (`limit` leaves such rows).
         whole = (scan != IGNORE).all(axis=1)
         for klass in classes:
             truth = split.curves[picture, klass].astype(np.float64)
             positions = row_positions(scan == klass)
             drawn = whole & np.isfinite(truth)
-            missed = circular_distance(fill_rows(positions), truth)[drawn]
-            errors[klass].append(missed[np.isfinite(missed)])
-            found[klass].append(np.isfinite(positions[drawn]))
+            missed = np.nan_to_num(circular_distance(fill_rows(positions), truth), nan=BLIND)
+            errors[klass].append(missed[drawn])
+            found[klass].append(np.isfinite(positions[drawn & (ink == klass).any(axis=1)]))
             scores.append(CurveScore(picture, klass, _mean(errors[klass][-1]), _mean(found[klass][-1])))
     for klass in classes:
         mae, coverage = _mean(np.concatenate(errors[klass])), _mean(np.concatenate(found[klass]))

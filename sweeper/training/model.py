@@ -54,7 +54,27 @@ def build_model(settings: ModelSettings, channels: int, classes: int, *, patch: 
         drop_unused(model, torch.zeros(1, channels, patch, patch))
     except (RuntimeError, ValueError, AssertionError) as error:
         raise _cannot_take(settings, f"patches of {patch} px", error) from error
+    _keep_logits_exact(model)
     return model
+
+
+def _keep_logits_exact(model: nn.Module) -> None:
+    """Compute the last layer in float32 under autocast too.
+
+    bf16 would round logits of 8 to steps of 1/16, and turn near ties into ties that all go to the background, the more
+    so the larger a loss drives its logits.
+    """
+    head = getattr(model, "segmentation_head", None)
+    if head is None:
+        return
+    plain = head.forward
+
+    def exact(features: Tensor) -> Tensor:
+        with torch.autocast(features.device.type, enabled=False):
+            logits: Tensor = plain(features.float())
+            return logits
+
+    head.forward = exact
 
 
 def check_model(settings: ModelSettings, channels: int, classes: int, patch: int, *, batch_size: int = 2) -> None:

@@ -18,14 +18,14 @@ from torch import Tensor
 
 from sweeper.training.metrics import headlines
 
-BINS = 128
-LIMIT = 16.0
-"""Margins beyond ±LIMIT are counted in the outermost bins."""
-WIDTH = 2 * LIMIT / BINS
-"""A power of two: margins divide by it without rounding, so that every margin is on the right side of every edge."""
+_SIZES = (2.0 ** (np.arange(-30, 31) / 6)).astype(np.float32).astype(np.float64)
+OFFSETS: NDArray[np.float64] = np.concatenate([-_SIZES[::-1], [0.0], _SIZES])
+"""The offsets tried: 0, and ±1/32 to ±32 in steps of 12 %. Losses differ in how large they drive their logits; steps in
+proportion give a loss of small margins and one of large ones equally fine a choice. They are the inner edges of the
+margin histogram, which gives exact confusion counts at each of them, and exact in float32, as margins are."""
 
-OFFSETS: NDArray[np.float64] = np.arange(1, BINS, dtype=np.float64) * WIDTH - LIMIT
-"""The offsets tried: all inner bin edges, 0 among them. At these the histogram gives exact confusion counts."""
+BINS = len(OFFSETS) + 1
+"""Margins beyond the outermost offsets are counted in the first and last bin."""
 
 _TIE = 1e-9
 
@@ -68,9 +68,8 @@ def predict(margin: Tensor, klass: Tensor, background: int, offset: float) -> Te
 
 def margin_bin(margin: Tensor) -> Tensor:
     """Return the histogram bin of every margin, int64; bin j holds (edge j, edge j+1], NaN counts as 0."""
-    # Dividing before adding: margin + LIMIT would round a margin of 1e-9 to the wrong side of 0.
-    upper = torch.ceil(torch.nan_to_num(margin).clamp(-2 * LIMIT, 2 * LIMIT) / WIDTH)
-    return (upper + (BINS // 2 - 1)).clamp(0, BINS - 1).long()
+    edges = torch.tensor(OFFSETS, dtype=torch.float32, device=margin.device)
+    return torch.bucketize(torch.nan_to_num(margin.float()), edges)
 
 
 def confusion_at(histogram: NDArray[np.float64], background: int) -> NDArray[np.float64]:

@@ -109,6 +109,15 @@ def test_panels_and_model_are_kept_where_asked(job, tmp_path):
     assert {path.name for path in (tmp_path / "panels").iterdir()} >= {"input_0.png", "truth_0.png", f"{key}_0.png"}
 
 
+def test_panels_follow_the_data(job, tmp_path):
+    """A study edited to other data shows that data's pictures, not those another trial left."""
+    (tmp_path / "panels").mkdir()
+    (tmp_path / "panels" / "truth_0.png").write_bytes(b"old")
+    (tmp_path / "panels" / "data.txt").write_text("another fingerprint")
+    run(dataclasses.replace(job, keep_panels=True))
+    assert (tmp_path / "panels" / "truth_0.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_a_loss_that_raises_fails_its_trial_with_the_place(job, monkeypatch):
     def broken(self, *unused):
         raise RuntimeError("no such thing")

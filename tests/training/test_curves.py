@@ -43,7 +43,7 @@ def test_the_true_masks_recover_the_true_curves(data):
     for score in scores:
         # Lines cross, and the later one hides some pixels of the earlier: less than half a pixel on average.
         assert score.mae == pytest.approx(0, abs=0.5 / 80)
-        assert score.coverage > 0.95
+        assert score.coverage == 1.0
 
 
 def test_stitching_puts_every_patch_in_its_place_and_drops_the_padding(data):
@@ -66,17 +66,39 @@ def test_a_shifted_line_is_off_by_the_shift(data):
         if split.col[index] == 0:
             predictions[index, :, 14] = 1  # middle 14.5: four columns off
     predictions[(split.row == 32)] = 0  # a quarter of the rows is not found, and takes its neighbors' value
-    (*_, pooled) = curve_scores(dataclasses.replace(split, curves=straight), predictions)
+    masks = np.where((split.col == 0)[:, None, None] & (np.arange(32) == 10), np.uint8(1), np.uint8(0))
+    masks = np.broadcast_to(masks, split.masks.shape)
+    (*_, pooled) = curve_scores(dataclasses.replace(split, curves=straight, masks=masks), predictions)
     assert len(rows) == 128
     assert pooled.mae == pytest.approx(4 / 80)
     assert pooled.coverage == pytest.approx(0.75)
 
 
-def test_a_class_never_predicted_has_no_error_and_zero_coverage(data):
+def test_a_curve_never_found_costs_a_blind_guess(data):
     split = data.splits["test"]
     scores = curve_scores(split, np.zeros_like(split.masks))
     assert scores
-    assert all(score.mae is None and score.coverage == 0 for score in scores)
+    assert all(score.mae == 0.25 and score.coverage == 0 for score in scores)
+
+
+def test_giving_up_on_a_scan_is_never_better_than_trying(data):
+    split = data.splits["test"]
+    tried = split.masks.copy()
+    tried[split.picture == 1] = np.roll(tried[split.picture == 1], 3, axis=2)  # three columns off, and wrapped
+    given_up = split.masks.copy()
+    given_up[split.picture == 1] = 0
+    for better, worse in zip(curve_scores(split, tried)[-2:], curve_scores(split, given_up)[-2:], strict=True):
+        assert better.mae < worse.mae
+
+
+def test_between_dashes_there_is_nothing_to_be_found(data):
+    """The curve goes on there and its position is judged, but no ink is missed."""
+    split = data.splits["test"]
+    dashed = split.masks.copy()
+    dashed[:, ::2] = 0
+    for score in curve_scores(dataclasses.replace(split, masks=dashed), dashed)[-2:]:
+        assert score.coverage == 1.0
+        assert score.mae < 1.5 / 80
 
 
 def test_rows_that_are_not_there_from_edge_to_edge_do_not_count(data):

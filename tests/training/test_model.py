@@ -154,3 +154,11 @@ def test_a_file_that_is_no_state_dict_is_refused(tmp_path):
     torch.save([1, 2], path)
     with pytest.raises(ModelError, match="resnet18"):
         build_model(ModelSettings(weights=str(path)), 3, 2)
+
+
+def test_logits_are_not_rounded_to_bf16_under_autocast():
+    model = build_model(ModelSettings(depth=3, decoder_channels=(16, 8, 8)), 3, 2, patch=32).eval()
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = model(torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
+    assert logits.dtype == torch.float32
+    assert not torch.equal(logits, logits.bfloat16().float())

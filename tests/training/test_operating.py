@@ -7,9 +7,7 @@ from hypothesis import strategies as st
 from sweeper.training.metrics import HEADLINES
 from sweeper.training.operating import (
     BINS,
-    LIMIT,
     OFFSETS,
-    WIDTH,
     best_offset,
     confusion_at,
     margin_bin,
@@ -45,13 +43,13 @@ def confusion_of(logits: torch.Tensor, truth: np.ndarray, background: int, offse
         (1e-9, BINS // 2),
         (0.0, BINS // 2 - 1),
         (-1e-9, BINS // 2 - 1),
-        (WIDTH, BINS // 2),
-        (1.000001 * WIDTH, BINS // 2 + 1),
-        (LIMIT - WIDTH, BINS - 2),
-        (LIMIT, BINS - 1),
+        (1 / 32, BINS // 2),
+        (1.000001 / 32, BINS // 2 + 1),
+        (32.0, BINS - 2),
+        (32.001, BINS - 1),
         (1e9, BINS - 1),
         (torch.inf, BINS - 1),
-        (-LIMIT + WIDTH, 0),
+        (-32.0, 0),
         (-torch.inf, 0),
         (torch.nan, BINS // 2 - 1),
     ],
@@ -97,6 +95,24 @@ def test_a_background_bias_is_found_and_undone():
     assert point.confusion[0, 1] == 0
     assert not point.at_limit
     assert point.clipped == 0
+
+
+@pytest.mark.parametrize("scale", [0.05, 1.0, 8.0])
+def test_the_size_of_the_logits_decides_nothing(scale):
+    """Focal losses leave small margins, overlap losses large ones: the shifted score must not depend on it."""
+    rng = np.random.default_rng(0)
+    truth = (rng.random((1, 60, 60)) < 0.1).astype(int)
+    logits = np.stack([rng.normal(1.0, 1.0, truth.shape), np.where(truth == 1, 1.2, -0.4)], axis=1)
+    best = max(
+        confusion_of(torch.from_numpy(logits), truth, 0, offset)[1, 1]
+        / (truth.sum() + confusion_of(torch.from_numpy(logits), truth, 0, offset)[0, 1])
+        for offset in np.linspace(-4, 4, 801)
+    )
+    scaled = torch.from_numpy((scale * logits).astype(np.float32))
+    point = best_offset(histogram_of(scaled, truth, 0), "minority_iou", background=0, minority=(1,))
+    found = point.confusion[1, 1] / (truth.sum() + point.confusion[0, 1])
+    assert found == pytest.approx(best, abs=0.02)
+    assert not point.at_limit
 
 
 def test_ties_go_to_the_offset_nearest_zero():

@@ -284,6 +284,18 @@ def test_a_confirm_trial_is_scored_on_test_and_its_images_add_up(data, make_tria
     assert [row.value for row in argmax] != [row.value for row in shifted]
 
 
+def test_the_offset_is_chosen_on_validation_alone(data, make_trial):
+    """Another test split changes the test scores, and nothing else."""
+    trial = make_trial("dice", stage="confirm", epochs=3, steps_per_epoch=8, lr=1e-2)
+    test = data.splits["test"]
+    other = dataclasses.replace(test, images=255 - test.images)
+    changed = dataclasses.replace(data, splits={**data.splits, "test": other})
+    first, second = finished(trial, data).scores(), finished(trial, changed).scores()
+    assert first.offset == second.offset != 0
+    assert rows_of(first, split="val") == rows_of(second, split="val")
+    assert rows_of(first, split="test") != rows_of(second, split="test")
+
+
 def test_torchs_global_generator_is_left_alone(data, make_trial):
     torch.manual_seed(3)
     expected = torch.rand(2)
