@@ -34,6 +34,8 @@ class Cut:
     height: int
     width: int
     curves: NDArray[np.float32] | None
+    image_digest: str
+    """Hash of the picture's pixels alone."""
     digest: str
     """Hash of the picture's pixels, mask and curves."""
 
@@ -63,6 +65,7 @@ def cut(picture: Picture, patch: int, classes: int) -> Cut:
         pixels[place] = flat.shape[1]
         total[place] = flat.sum(axis=1)
         squares[place] = (flat * flat).sum(axis=1)
+    image_digest, digest = _digests(picture)
     return Cut(
         images=images[kept],
         masks=masks[kept],
@@ -75,7 +78,8 @@ def cut(picture: Picture, patch: int, classes: int) -> Cut:
         height=height,
         width=width,
         curves=picture.curves,
-        digest=_digest(picture),
+        image_digest=image_digest,
+        digest=digest,
     )
 
 
@@ -85,10 +89,12 @@ def _tiles(image: NDArray[np.uint8], patch: int) -> NDArray[np.uint8]:
     return grid.transpose(0, 2, 1, 3, 4).reshape(-1, patch, patch, channels)
 
 
-def _digest(picture: Picture) -> str:
+def _digests(picture: Picture) -> tuple[str, str]:
+    """Return the hash of the image, and that of everything."""
     digest = hashlib.sha256(repr(picture.image.shape).encode())
     digest.update(picture.image.tobytes())
+    image = digest.hexdigest()
     digest.update(picture.mask.tobytes())
     if picture.curves is not None:
         digest.update(picture.curves.astype("<f4").tobytes())
-    return digest.hexdigest()
+    return image, digest.hexdigest()

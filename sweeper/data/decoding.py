@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from sweeper.data.pictures import Fault, Unusable
+from sweeper.data.pictures import Fault, Unusable, in_one_line
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 MASK_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
@@ -45,17 +45,16 @@ def opened(path: Path, label: str) -> Iterator[Image.Image]:
     with picture:
         if picture.width * picture.height > MOST_PIXELS:
             raise _too_large(label)
-        if getattr(picture, "n_frames", 1) > 1:
-            raise Unusable(
-                Fault(label, f"has {getattr(picture, 'n_frames', 0)} pages or frames", "save each as a file of its own")
-            )
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
+                frames = getattr(picture, "n_frames", 1)  # of a TIFF, this reads the headers of all its pages
                 orientation = picture.getexif().get(_ORIENTATION, 1)
                 picture.load()
         except Exception as error:
             raise _damaged(label, error) from None
+        if frames > 1:
+            raise Unusable(Fault(label, f"has {frames} pages or frames", "save each as a file of its own"))
         if orientation not in (0, 1):
             raise Unusable(
                 Fault(
@@ -64,7 +63,12 @@ def opened(path: Path, label: str) -> Iterator[Image.Image]:
                     "save image and mask upright and without the mark, e.g. with PIL.ImageOps.exif_transpose",
                 )
             )
-        yield picture
+        try:
+            yield picture
+        except Unusable:
+            raise
+        except Exception as error:  # turning pixels into an array, by a palette say, is a part of decoding too
+            raise _damaged(label, error) from None
 
 
 def read_image(path: Path, label: str, channels: int) -> NDArray[np.uint8]:
@@ -141,7 +145,7 @@ def _too_large(label: str) -> Unusable:
 
 
 def _damaged(label: str, error: Exception) -> Unusable:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    reason = in_one_line(error)
     if isinstance(error, UnidentifiedImageError):
         reason = "it is empty or no picture of a known format"
     return Unusable(Fault(label, f"cannot be read: {reason}", "replace the file by an intact one"))

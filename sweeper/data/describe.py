@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sweeper.data.inspect import Inspection
+from sweeper.data.repeats import pairs
 
 
 def as_text(found: Inspection) -> str:
@@ -43,6 +44,8 @@ def as_text(found: Inspection) -> str:
     if found.unused:
         shown = ", ".join(found.unused[:5]) + (", ..." if len(found.unused) > 5 else "")
         lines.append(f"pictures in no split, not used: {len(found.unused)} ({shown})")
+    if found.repeated:
+        lines.append(f"pictures that an earlier split holds too: {len(found.repeated)} ({pairs(found.repeated)})")
     return "\n".join(lines)
 
 

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from sweeper.data.levels import Method, level_weights, mixture_reach, reachable
 from sweeper.data.patches import SPLITS, ClassInfo, Prepared, Split, SplitName
 from sweeper.data.prepare import Progress, open_source, prepare
-from sweeper.data.roles import assign_roles
 from sweeper.data.settings import DataSettings
 from sweeper.errors import LevelError
 
@@ -70,6 +69,8 @@ class Inspection:
     std: tuple[float, ...]
     unused: tuple[str, ...]
     """Pictures that are in no split."""
+    repeated: tuple[tuple[str, str], ...]
+    """Pictures that are in two splits, as in `Prepared`."""
     splits: Mapping[SplitName, SplitReport]
 
     @property
@@ -90,24 +91,21 @@ def inspect(
 ) -> Inspection:
     """Prepare the data, or find it prepared, and describe it. Raises: DataError."""
     prepared = prepare(settings, cache, progress=progress)
-    # Again, for its reasons; which class is what, `prepare` has decided, before a `limit` drew patches.
-    roles = assign_roles(
-        prepared.classes, settings.background, settings.minority, prepared.splits["train"].counts.sum(axis=0)
-    )
     names = [item.name for item in prepared.classes]
     return Inspection(
         name=prepared.name,
         fingerprint=prepared.fingerprint,
         classes=prepared.classes,
         background=names[prepared.background],
-        background_because=roles.background_because,
+        background_because=prepared.background_because,
         minority=tuple(names[index] for index in prepared.minority),
-        minority_because=roles.minority_because,
+        minority_because=prepared.minority_because,
         patch=prepared.patch,
         channels=prepared.channels,
         mean=prepared.mean,
         std=prepared.std,
         unused=open_source(settings).unused,
+        repeated=prepared.repeated,
         splits={name: describe(prepared, prepared.splits[name], levels) for name in SPLITS},
     )
 

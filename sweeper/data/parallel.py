@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from sweeper.data.cutting import Cut, cut
-from sweeper.data.pictures import Fault, Source, Undeclared, Unusable
+from sweeper.data.pictures import Fault, Source, Undeclared, Unusable, in_one_line
 
 Outcome = Cut | tuple[Fault | Undeclared, ...]
 """A picture's patches, or everything that is wrong with it."""
@@ -199,6 +199,15 @@ def _read(source: Source, stem: str, patch: int) -> Outcome:
         return cut(source.read(stem), patch, len(source.classes))
     except Unusable as error:
         return error.faults
+    except Exception as error:  # one picture that nobody foresaw must not hide what is wrong with the others
+        log.debug("reading %s failed", stem, exc_info=True)
+        return (
+            Fault(
+                stem,
+                f"reading it failed unexpectedly ({in_one_line(error)})",
+                "replace its files by intact ones; if they are intact, please report this",
+            ),
+        )
 
 
 def _usable_cores() -> int:

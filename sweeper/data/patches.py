@@ -75,6 +75,12 @@ class Prepared:
     """Per channel, over the training images, in 0 to 255."""
     std: tuple[float, ...]
     splits: Mapping[SplitName, Split]
+    background_because: str = ""
+    """Why that class is the background, for people."""
+    minority_because: str = ""
+    repeated: tuple[tuple[str, str], ...] = ()
+    """Pictures of validation and test that an earlier split holds too, pixel for pixel, whatever their masks: (where it
+    is first, where it is again), each as `split/stem`."""
 
     @property
     def channels(self) -> int:

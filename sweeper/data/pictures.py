@@ -53,6 +53,14 @@ class Unusable(Exception):
         self.faults = faults
 
 
+def in_one_line(error: Exception) -> str:
+    """Return what an exception says, with its kind unless that is one a person need not know."""
+    says = str(error).strip().splitlines()
+    if not says:
+        return type(error).__name__
+    return says[0] if isinstance(error, (OSError, ValueError, SyntaxError)) else f"{type(error).__name__}: {says[0]}"
+
+
 class Source(Protocol):
     """Where pictures come from. Picklable, so that pictures can be read in several processes."""
 

@@ -5,7 +5,8 @@ The cache:
     cache/<fingerprint>/{train,val,test}.arrow           one row per patch
                         {train,val,test}_pictures.arrow  one row per picture
                         meta.json                        written last
-    cache/found/<lookup>.json                            which fingerprint these settings and files gave last time
+    cache/found/<lookup>.json                            which fingerprint, and which roles for which reasons, these
+                                                         settings and files gave last time
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -35,6 +36,7 @@ from sweeper.data.cutting import Cut
 from sweeper.data.parallel import read_all
 from sweeper.data.patches import SPLITS, ClassInfo, Prepared, Split, SplitName
 from sweeper.data.pictures import Fault, Source, Undeclared
+from sweeper.data.repeats import find_repeats, pairs
 from sweeper.data.roles import assign_roles
 from sweeper.data.settings import DataSettings, RasterLog
 from sweeper.data.store import read_table, write_table
@@ -44,7 +46,7 @@ from sweeper.files import sync_folder, write_text
 Progress = Callable[[int, int, str], None]
 """Called with how many pictures are done, how many there are, and what was done last."""
 
-FORMAT = 1
+FORMAT = 2
 """Of the files in a prepared folder; part of the fingerprint, so that a new format never meets old files."""
 ABANDONED_SECONDS = 24 * 3600
 """A half-finished folder this old belongs to a preparation that was killed."""
@@ -65,8 +67,8 @@ def prepare(
     source = open_source(settings)
     lookup = cache / "found" / f"{_lookup_key(settings, source)}.json"
     known = _read_lookup(lookup)
-    if known is not None and (cache / known / "meta.json").exists():
-        return _named(load(cache / known), source)
+    if known is not None and (cache / known.fingerprint / "meta.json").exists():
+        return _asked_for(known, load(cache / known.fingerprint), source)
     if source.unused:
         log.warning(
             "%d pictures are in no split and are not used: %s%s",
@@ -74,17 +76,16 @@ def prepare(
             ", ".join(source.unused[:5]),
             ", ..." if len(source.unused) > 5 else "",
         )
-    with _writing_to(cache):
-        (cache / "found").mkdir(parents=True, exist_ok=True)
+    with _writing_to(cache), _made(cache):
         _sweep(cache)
         work = Path(tempfile.mkdtemp(prefix=".preparing-", dir=cache))
         try:
-            fingerprint = _build(settings, source, work, progress or _silent, workers)
-            _publish(work, cache / fingerprint)
+            answer = _build(settings, source, work, progress or _silent, workers)
+            _publish(work, cache / answer.fingerprint)
         finally:
             shutil.rmtree(work, ignore_errors=True)
-        _write_lookup(lookup, fingerprint)
-    return _named(load(cache / fingerprint), source)
+        write_text(lookup, json.dumps(dataclasses.asdict(answer)))
+    return _asked_for(answer, load(cache / answer.fingerprint), source)
 
 
 def open_source(settings: DataSettings) -> Source:
@@ -128,6 +129,9 @@ def load(path: Path) -> Prepared:
             mean=tuple(meta["mean"]),
             std=tuple(meta["std"]),
             splits={name: _load_split(path, name, meta["splits"][name]) for name in SPLITS},
+            background_because=meta["background_because"],
+            minority_because=meta["minority_because"],
+            repeated=tuple((first, again) for first, again in meta["repeated"]),
         )
     except FileNotFoundError as error:
         missing = Path(str(error.filename)).name
@@ -156,6 +160,16 @@ def _load_split(path: Path, name: SplitName, meta: Mapping[str, Any]) -> Split:
     )
 
 
+@dataclass(frozen=True)
+class _Answer:
+    """What settings and files came to. Equal data may have been asked for in several ways, so the reasons are here too,
+    not only with the data, where they are those of whoever came first."""
+
+    fingerprint: str
+    background_because: str
+    minority_because: str
+
+
 @dataclass
 class _Gathered:
     """One split while it is read: pixels go to disk as they come, what is small stays in memory."""
@@ -174,8 +188,8 @@ class _Gathered:
         return np.concatenate([getattr(cut, name) for cut in self.cuts])
 
 
-def _build(settings: DataSettings, source: Source, work: Path, progress: Progress, workers: int | None) -> str:
-    """Write everything into `work` and return the fingerprint."""
+def _build(settings: DataSettings, source: Source, work: Path, progress: Progress, workers: int | None) -> _Answer:
+    """Write everything into `work` and return what it came to."""
     tasks = [(split, stem) for split in SPLITS for stem in source.splits[split]]
     faults: list[Fault | Undeclared] = list(source.faults)
     gathered: dict[SplitName, _Gathered] = {}
@@ -223,6 +237,11 @@ def _build(settings: DataSettings, source: Source, work: Path, progress: Progres
         "classes": content["classes"],
         "background": roles.background,
         "minority": roles.minority,
+        "background_because": roles.background_because,
+        "minority_because": roles.minority_because,
+        "repeated": find_repeats(
+            source.splits, {split: [cut.image_digest for cut in part.cuts] for split, part in gathered.items()}
+        ),
         "patch": settings.patch,
         "mean": mean,
         "std": std,
@@ -232,7 +251,7 @@ def _build(settings: DataSettings, source: Source, work: Path, progress: Progres
         },
     }
     write_text(work / "meta.json", json.dumps(meta, indent=1, ensure_ascii=False, allow_nan=False))
-    return fingerprint
+    return _Answer(fingerprint, roles.background_because, roles.minority_because)
 
 
 def _check_classes(source: Source, gathered: Mapping[SplitName, _Gathered]) -> NDArray[np.int64]:
@@ -338,20 +357,28 @@ def _hash(content: object) -> str:
     return hashlib.sha256(repr(content).encode()).hexdigest()
 
 
-def _read_lookup(lookup: Path) -> str | None:
+def _read_lookup(lookup: Path) -> _Answer | None:
     try:
-        return str(json.loads(lookup.read_text(encoding="utf-8"))["fingerprint"])
+        found = json.loads(lookup.read_text(encoding="utf-8"))
+        return _Answer(*(str(found[item.name]) for item in dataclasses.fields(_Answer)))
     except (OSError, ValueError, KeyError, TypeError):
         return None  # only a shortcut: without it the data is read again
 
 
-def _write_lookup(lookup: Path, fingerprint: str) -> None:
-    write_text(lookup, json.dumps({"fingerprint": fingerprint}))
-
-
-def _named(prepared: Prepared, source: Source) -> Prepared:
-    """Equal data may go by several names; the one asked for now is the one to show."""
-    return dataclasses.replace(prepared, name=source.name)
+def _asked_for(answer: _Answer, prepared: Prepared, source: Source) -> Prepared:
+    """Equal data may go by several names, and its roles have several reasons; those asked for now are to be shown."""
+    if prepared.repeated:
+        log.warning(
+            "pictures that an earlier split holds too, so that scores on them flatter: %d (%s)",
+            len(prepared.repeated),
+            pairs(prepared.repeated),
+        )
+    return dataclasses.replace(
+        prepared,
+        name=source.name,
+        background_because=answer.background_because,
+        minority_because=answer.minority_because,
+    )
 
 
 def _sweep(cache: Path) -> None:
@@ -362,6 +389,20 @@ def _sweep(cache: Path) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
         except FileNotFoundError:
             continue
+
+
+@contextmanager
+def _made(cache: Path) -> Iterator[None]:
+    """Make the cache folder, and on an error remove what was made of it and of its parents, where nothing is in it."""
+    made = [folder for folder in (cache, *cache.parents) if not folder.exists()]
+    cache.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # something is in it: of another preparation, say
+            for folder in made:
+                folder.rmdir()
+        raise
 
 
 @contextmanager

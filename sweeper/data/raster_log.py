@@ -2,7 +2,8 @@
 
 The track spans the whole picture. A curve at position p of [0, 1) lies at p x width pixels from the left edge, where
 pixel j covers j to j + 1; a curve that leaves on one side comes back on the other, as in the print of a log. The mask
-holds the pixels that ink covers by more than half, before any wear.
+holds the pixels that ink covers by more than half, before any wear; where the curves cross it shows the dashed one,
+which is inked last.
 """
 
 from __future__ import annotations
@@ -64,8 +65,9 @@ def draw_scan(settings: RasterLog, number: int) -> Picture:
     )
     traces = _traces(geometry, pen, height, width, settings.wear)
     coverage = np.stack([_coverage(trace, height, width) for trace in traces])
-    mask = np.where(coverage[1] > coverage[0], 2, 1).astype(np.uint8)
-    mask[coverage.max(axis=0) <= 0.5] = 0
+    mask = np.zeros((height, width), dtype=np.uint8)
+    for index, cover in enumerate(coverage, start=1):
+        mask[cover > 0.5] = index  # in the order of inking: where curves cross, the later one is on top
     curves = np.full((len(CLASSES), height), np.nan, dtype=np.float32)
     for index, trace in enumerate(traces, start=1):
         curves[index] = trace.truth

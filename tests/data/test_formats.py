@@ -186,6 +186,54 @@ def test_refused_images(shelf, ending, write, message):
     assert message in str(fault)
 
 
+TWO_PAGES = {"save_all": True, "append_images": [Image.fromarray(PIXELS[:8, :8])]}
+
+
+@pytest.mark.parametrize(
+    ("ending", "options"),
+    [("tif", {}), ("tif", {"compression": "tiff_lzw"}), ("tif", TWO_PAGES), ("png", {}), ("bmp", {}), ("jpg", {})],
+    ids=["TIFF", "LZW TIFF", "TIFF of two pages", "PNG", "BMP", "JPEG"],
+)
+def test_a_damaged_file_is_named_whichever_byte_is_wrong(shelf, ending, options):
+    """Pillow ends in nearly any exception, some only once the pages are counted; none may get out."""
+    shelf.image("a.png").unlink()
+    path = shelf.image(f"a.{ending}")
+    Image.fromarray(PIXELS[:16, :16]).save(path, **options)
+    Image.fromarray(WANTED[:16, :16]).save(shelf.mask("a.png"))
+    source, whole = FolderSource.of(shelf.settings()), path.read_bytes()
+    rng = np.random.default_rng(0)
+    named = []
+    # Bytes of the headers, which a TIFF has at its end.
+    places = [*range(min(120, len(whole))), *range(max(120, len(whole) - 200), len(whole))]
+    for place in places:
+        broken = bytearray(whole)
+        broken[place] ^= int(rng.integers(1, 256))
+        path.write_bytes(broken)
+        try:
+            source.read("a")
+        except Unusable as error:
+            named += [fault.file for fault in error.faults]
+    assert len(named) > 5
+    assert set(named) <= {f"images/a.{ending}", "masks/a.png"}
+
+
+def test_a_tiff_whose_chain_of_pages_is_broken(shelf):
+    """What follows the picture claims to be a page and is none: found out only by counting the pages."""
+    shelf.image("a.png").unlink()
+    path = shelf.image("a.tif")
+    Image.fromarray(PIXELS).save(path)
+    whole = bytearray(path.read_bytes())
+    (start,) = struct.unpack_from("<I", whole, 4)
+    (entries,) = struct.unpack_from("<H", whole, start)
+    struct.pack_into("<I", whole, start + 2 + 12 * entries, len(whole))
+    # A page of a single entry, StripOffsets (273): it has no width and no height.
+    path.write_bytes(bytes(whole) + struct.pack("<HHHI", 1, 273, 4, 1))
+    with pytest.raises(Unusable) as refused:
+        FolderSource.of(shelf.settings()).read("a")
+    (fault,) = refused.value.faults
+    assert fault.file == "images/a.tif"
+
+
 def test_decompression_bombs(shelf, monkeypatch):
     """A header that claims 60000 x 60000 pixels is refused before unpacking; so is what Pillow only warns of."""
     data = bytearray(packed_png(4))

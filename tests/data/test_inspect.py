@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sweeper.data.describe import as_text
 from sweeper.data.inspect import inspect
 from sweeper.data.levels import level_weights
 from sweeper.data.prepare import prepare
@@ -50,6 +51,51 @@ def test_a_split_without_minority_pixels_is_described_not_refused(shelf, tmp_pat
     assert found.splits["val"].tilt is None
     assert all(item.method is None for item in found.splits["val"].levels)
     assert found.reach is None
+
+
+def mostly_class_one(shelf):
+    """Give every picture a mask of three quarters class 1, all class 0 in the first patch."""
+    mask = np.ones((64, 64), dtype=np.uint8)
+    mask[:32, :32] = 0
+    for number, stem in enumerate("abcd"):
+        Image.fromarray(np.full((64, 64, 3), number, dtype=np.uint8)).save(shelf.image(f"{stem}.png"))
+        Image.fromarray(mask).save(shelf.mask(f"{stem}.png"))
+
+
+def test_reasons_are_those_of_all_pictures_not_of_a_limit(make_shelf, tmp_path):
+    shelf = make_shelf(classes=[{"index": 0, "name": "water"}, {"index": 1, "name": "land"}])
+    mostly_class_one(shelf)
+    for seed in range(20):  # one patch is all there is: in some draws it is water
+        settings = shelf.settings(limit=1, seed=seed, minority=("water",))
+        found = inspect(settings, tmp_path)
+        assert found.background == "land"
+        assert "most training pixels (75.0%)" in found.background_because
+        if found.splits["train"].natural == 0:
+            return
+    pytest.fail("no draw held water alone")
+
+
+def test_reasons_are_those_of_the_settings_asked_for(shelf, tmp_path):
+    """Named or by default, the background is the same and so is the data: both find one folder."""
+    named, default = shelf.settings(background="background", minority=("crack",)), shelf.settings()
+    first, second = inspect(named, tmp_path), inspect(default, tmp_path)
+    assert first.fingerprint == second.fingerprint
+    for _ in range(2):  # prepared, then found
+        first, second = inspect(named, tmp_path), inspect(default, tmp_path)
+        assert (first.background_because, first.minority_because) == ("named in the settings",) * 2
+        assert second.background_because == "it is the class named background"
+        assert second.minority_because == "every class but the background"
+    meta = json.loads((tmp_path / first.fingerprint / "meta.json").read_text())
+    assert meta["background_because"] == meta["minority_because"] == "named in the settings"  # of whoever came first
+
+
+def test_a_picture_in_two_splits_is_shown(shelf, tmp_path):
+    line = "pictures that an earlier split holds too: 1 (train/a = val/c)"
+    assert "earlier split" not in as_text(inspect(shelf.settings(), tmp_path))
+    shelf.image("c.png").write_bytes(shelf.image("a.png").read_bytes())
+    found = inspect(shelf.settings(), tmp_path)
+    assert found.repeated == (("train/a", "val/c"),)
+    assert line in as_text(found).splitlines()
 
 
 def test_plain_data_survives_json(tmp_path):

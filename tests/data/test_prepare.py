@@ -108,6 +108,43 @@ def test_limit_must_leave_something(tmp_path):
         prepare(RasterLog(limit=0), tmp_path)
 
 
+# The same picture in two splits
+
+
+def test_a_picture_in_two_splits_is_warned_of_whatever_its_mask(shelf, tmp_path, caplog):
+    shutil.copy(shelf.image("b.png"), shelf.image("d.png"))  # masks differ
+    prepared = prepare(shelf.settings(), tmp_path)
+    assert prepared.repeated == (("train/b", "test/d"),)
+    (record,) = caplog.records
+    assert record.name == "sweeper.data.prepare"
+    assert record.getMessage().endswith("flatter: 1 (train/b = test/d)")
+    caplog.clear()
+    assert prepare(shelf.settings(), tmp_path).repeated == prepared.repeated  # found again, warned of again
+    assert "train/b = test/d" in caplog.text
+    assert load(tmp_path / prepared.fingerprint).repeated == prepared.repeated
+
+
+def test_the_warning_names_five_and_counts_all(make_shelf, tmp_path, caplog):
+    shelf = make_shelf(stems="abcdefgh", splits={"train": ["a", "b"], "val": ["c", "d", "e"], "test": ["f", "g", "h"]})
+    for stem in "bcdefgh":
+        shutil.copy(shelf.image("a.png"), shelf.image(f"{stem}.png"))
+    assert prepare(shelf.settings(), tmp_path).repeated == (
+        *(("train/a", f"val/{stem}") for stem in "cde"),
+        *(("train/a", f"test/{stem}") for stem in "fgh"),
+    )
+    (record,) = caplog.records
+    assert record.getMessage().endswith("test/g, ...)")
+    assert ": 6 (" in record.getMessage()
+    assert record.getMessage().count(" = ") == 5
+    assert "\n" not in record.getMessage()
+
+
+def test_a_picture_twice_in_one_split_is_no_leak(shelf, tmp_path, caplog):
+    shutil.copy(shelf.image("a.png"), shelf.image("b.png"))
+    assert prepare(shelf.settings(), tmp_path).repeated == ()
+    assert not caplog.records
+
+
 # Fingerprints
 
 
@@ -304,7 +341,7 @@ def test_a_killed_preparation_leaves_nothing_taken_for_finished(tmp_path, worker
     process.wait()
     assert len(children) == (2 if workers > 1 else 0)
     assert published(tmp_path) == []
-    assert not list((tmp_path / "found").iterdir())
+    assert not (tmp_path / "found").exists()
     until = time.monotonic() + 10
     while any(_alive(child) for child in children):
         assert time.monotonic() < until, "workers outlive their killed parent"
@@ -324,8 +361,21 @@ def test_an_error_leaves_nothing_behind(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        prepare(RasterLog(scans=5), tmp_path, progress=stop, workers=2)
-    assert [path.name for path in tmp_path.iterdir()] == ["found"]
+        prepare(RasterLog(scans=5), tmp_path / "runs" / "cache", progress=stop, workers=2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_refused_data_leaves_a_cache_as_it_was(shelf, tmp_path):
+    shelf.image("a.png").write_bytes(b"")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").touch()
+    for cache in ("empty", "full", "new"):
+        with pytest.raises(DataError, match=r"images/a\.png"):
+            prepare(shelf.settings(), tmp_path / cache)
+    assert list((tmp_path / "empty").iterdir()) == []
+    assert [path.name for path in (tmp_path / "full").iterdir()] == ["mine"]
+    assert not (tmp_path / "new").exists()
 
 
 def test_what_was_abandoned_long_ago_is_swept(tmp_path):
@@ -394,6 +444,39 @@ def test_no_interpreter_to_start_workers_with(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
     assert len(prepare(RasterLog(scans=5), tmp_path, workers=2).splits["train"]) == 36
     assert "could not be started" in caplog.text
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_nobody_foresaw_does_not_hide_other_faults(shelf, tmp_path, workers):
+    shelf.mask("d.png").write_bytes(b"")
+    with pytest.raises(DataError) as error:
+        prepare_surprised(shelf.settings(), tmp_path / "cache", workers)
+    assert "  a: reading it failed unexpectedly (TypeError: 'NoneType' object is not subscriptable)" in str(error.value)
+    assert "  masks/d.png: cannot be read" in str(error.value)
+
+
+def prepare_surprised(settings, cache, workers):
+    source = SurprisedAtA(module.open_source(settings))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "open_source", lambda _: source)
+        return prepare(settings, cache, workers=workers)
+
+
+class SurprisedAtA:
+    """A source that trips over picture a, in whichever process it is asked to read it."""
+
+    def __init__(self, source):
+        self.source = source
+
+    def __getattr__(self, name):
+        if name == "source":  # while it is unpickled
+            raise AttributeError(name)
+        return getattr(self.source, name)
+
+    def read(self, stem):
+        if stem == "a":
+            raise TypeError("'NoneType' object is not subscriptable")
+        return self.source.read(stem)
 
 
 def test_faults_come_from_workers_too(shelf, tmp_path):

@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from sweeper.data import exact_noise
+from sweeper.data import exact_noise, log_paper
 from sweeper.data.levels import level_weights, reachable
 from sweeper.data.prepare import prepare
 from sweeper.data.raster_log import RasterLogSource, draw_scan
@@ -78,6 +78,27 @@ def test_ink_is_dark_and_paper_is_light(scans):
         for curve in (1, 2):
             if (scan.mask == curve).any():
                 assert grey[scan.mask == curve].mean() < grey[scan.mask == 0].mean() - 40
+
+
+def test_where_curves_cross_the_mask_shows_the_one_on_top(monkeypatch):
+    """In ink of two colors one sees which curve that is: without wear, a pixel inked whole is all red or blue.
+
+    The first is printed in red and the second in blue. Depth figures are red too, so only pixels of curves are asked.
+    """
+    monkeypatch.setattr(log_paper, "INKS", ((255, 0, 0),))
+    monkeypatch.setattr(log_paper, "DASHED_INKS", ((0, 0, 255),))
+    crossings = 0
+    for number in SCANS:
+        scan = draw_scan(RasterLog(wear=0.0), number)
+        red, green, blue = np.moveaxis(scan.image.astype(int), 2, 0)
+        whole = (scan.mask > 0) & (green < 12)
+        top = np.where(blue > 240, 2, np.where(red > 240, 1, 0))
+        sure = whole & (top > 0)
+        assert set(np.unique(top[sure])) == {1, 2}
+        assert np.array_equal(scan.mask[sure], top[sure])
+        apart = np.abs((scan.curves[1] - scan.curves[2] + 0.5) % 1 - 0.5) * 192
+        crossings += (sure & (top == 2))[apart < 0.5].sum()
+    assert crossings > 20
 
 
 def test_natural_background_is_about_97_percent(scans):
