@@ -29,15 +29,18 @@ DOWNLOADS = 8
 
 
 def load(tracking_uri: str, experiment: str, *, study: str | None = None) -> Results:
-    """Read one study from an MLflow experiment. Trials still being written, and deleted ones, are left out.
+    """Read one study from an MLflow experiment.
+
+    Of a finished study exactly its own trials are read: those of what it was before it was edited stay out. Of one that
+    still runs, whatever is there: trials still being written, and deleted ones, are left out.
 
     Args:
         tracking_uri: Address of a store or server, e.g. `sqlite:////abs/mlflow.db` or `http://host:5000`.
         experiment: Its name.
         study: Which study, where the experiment holds several.
 
-    Raises: ResultsError when there is no such experiment or study, when a run was not written by sweeper or lost its
-        artifacts, or when MLflow cannot be read.
+    Raises: ResultsError when there is no such experiment or study, when trials of a finished study are missing, when a
+        run was not written by sweeper or lost its artifacts, or when MLflow cannot be read.
     """
     database = sqlite_path(tracking_uri)
     if database is not None and not database.is_file():
@@ -48,7 +51,8 @@ def load(tracking_uri: str, experiment: str, *, study: str | None = None) -> Res
         experiment_id = _experiment_id(client, experiment)
         study_run = _study_run(client, experiment_id, experiment, study)
         meta = json.loads(_artifact(client, study_run, layout.META_FILE, Path(scratch)).read_text(encoding="utf-8"))
-        runs = _trial_runs(client, experiment_id, study_run, meta.get("trials"))
+        by_key = _trial_runs(client, experiment_id, study_run)
+        runs = _of_the_study(by_key, meta.get("trials"), experiment)
         with ThreadPoolExecutor(DOWNLOADS) as pool:
             records = list(pool.map(lambda run: _read_record(client, run, Path(scratch)), runs))
     return assemble(records, meta)
@@ -80,14 +84,31 @@ def _study_run(client: MlflowClient, experiment_id: str, experiment: str, study:
     return next(iter(by_name.values())) if study is None else by_name[study]
 
 
-def _trial_runs(client: MlflowClient, experiment_id: str, study_run: Run, keys: list[str] | None) -> list[Run]:
-    """Return the study's finished trial runs, one per key; only those of `keys` where these are known."""
+def _trial_runs(client: MlflowClient, experiment_id: str, study_run: Run) -> dict[str, Run]:
+    """Return the study's finished trial runs, one per key."""
     by_key: dict[str, Run] = {}
     condition = f"tags.`{layout.STUDY_RUN}` = '{study_run.info.run_id}' and tags.`{layout.KIND}` = 'trial'"
     for run in search_runs(client, experiment_id, condition):
         if run.info.status in layout.RUN_STATUS.values():
             by_key.setdefault(run.data.tags.get(layout.TRIAL_KEY, run.info.run_id), run)
-    return [run for key, run in by_key.items() if keys is None or key in set(keys)]
+    return by_key
+
+
+def _of_the_study(by_key: dict[str, Run], keys: list[str] | None, experiment: str) -> list[Run]:
+    """Return the runs of `keys`, all of which must be there; every run where the study has not said which are its own.
+
+    Raises: ResultsError when some are missing: a report on the rest would look complete.
+    """
+    if keys is None:
+        return list(by_key.values())
+    missing = [key for key in keys if key not in by_key]
+    if missing:
+        raise ResultsError(
+            f"the MLflow experiment {experiment!r} lacks {len(missing)} of the study's {len(keys)} trials "
+            f"({', '.join(missing[:3])}{', …' if len(missing) > 3 else ''}); send those never delivered with "
+            "`sweeper sync RUN`, restore those deleted in MLflow, or report from the run folder: `sweeper report RUN`"
+        )
+    return [by_key[key] for key in keys]
 
 
 def _read_record(client: MlflowClient, run: Run, scratch: Path) -> TrialRecord:
@@ -101,7 +122,8 @@ def _read_record(client: MlflowClient, run: Run, scratch: Path) -> TrialRecord:
     except (KeyError, TypeError, ValueError) as error:
         raise ResultsError(
             f"the MLflow run {run.info.run_id} ({run.info.run_name}) is not as this version of sweeper writes it "
-            f"({type(error).__name__}: {one_line(error)}); delete it in MLflow and run `sweeper sync`"
+            f"({type(error).__name__}: {one_line(error)}); restore its tags and artifacts from a copy of the MLflow "
+            "store, or report from the Parquet files of the run folder: `sweeper report RUN`"
         ) from error
 
 

@@ -129,7 +129,10 @@ def _trial_tags(
 def _trial_params(record: TrialRecord, study: StudyInfo) -> dict[str, str]:
     settings = dict(_flatten(study.meta.get("study", {})))
     shown = {name: settings[name] for name in SHOWN_SETTINGS if name in settings}
-    values = {**shown, "level": record.level, "seed": record.seed, "stage": record.stage, **record.hyperparameters}
+    own = {"level": record.level, "seed": record.seed, "stage": record.stage}
+    # A loss may call an argument as a trial calls what it is: both are shown, the trial's own under the plain name.
+    dials = {f"loss.{name}" if name in own else name: value for name, value in record.hyperparameters.items()}
+    values = {**shown, **dials, **own}
     return {_UNSAFE_NAME.sub("_", name): _text(value)[:SHORT] for name, value in values.items()}
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -88,7 +90,8 @@ class MlflowTracker:
             known = self._trials(deleted=True, key=record.key)
             if any(_is_whole(run) for run in known):
                 return
-            run = known[0] if known else self._create_trial(record, entry, family)
+            active = (run for run in known if run.info.lifecycle_stage == "active")  # a deleted run takes no writes
+            run = next(active, None) or self._create_trial(record, entry, family)
             self._fill_trial(run, record, entry)
             family.trials[record.key] = summary_of_record(record)
             self._log_family_scores(family)
@@ -101,6 +104,9 @@ class MlflowTracker:
         files: Iterable[Path] = (),
     ) -> None:
         """Close the study: its final meta data, its results and report, and the end of its family runs.
+
+        A family's scores become those of the trials that `trials` of the meta data names: others, of what the study
+        was before it was edited, stay out.
 
         Args:
             status: FINISHED when complete, KILLED when interrupted, FAILED otherwise. Recording may go on later.
@@ -117,8 +123,9 @@ class MlflowTracker:
                     self._client.log_artifacts(self._study_run, str(path), path.name)
                 elif path.exists():
                     self._client.log_artifact(self._study_run, str(path))
+            keys = (self._study.meta if meta is None else meta).get("trials")
             for run in self._runs(layout.STUDY_RUN, self._study_run, kind="family"):
-                self._log_family_scores(_Family(run, self._read_summaries(run)))
+                self._settle_family_scores(run, set(keys) if isinstance(keys, list) else None)
                 self._client.set_terminated(run.info.run_id, status)
             self._client.set_terminated(self._study_run, status)
 
@@ -228,6 +235,22 @@ class MlflowTracker:
         """Log a family's scores; the step is the number of trials behind them."""
         scores = family_scores(family.trials.values())
         self._log(family.run, {}, [Point(name, value, len(family.trials), 0.0) for name, value in scores.items()])
+
+    def _settle_family_scores(self, family: Run, keys: Collection[str] | None) -> None:
+        """Make MLflow show a family's final scores, over its trials among `keys`, or over all of them.
+
+        MLflow shows the value of the highest step, then the latest time, and removes none: what changed is logged at
+        the step of the last trial but later, and what no trial stands behind any more becomes NaN.
+        """
+        summaries = self._read_summaries(family)
+        wanted = family_scores(row for key, row in summaries.items() if keys is None or key in keys)
+        shown: dict[str, float] = family.data.metrics
+        changed = {name: value for name, value in wanted.items() if shown.get(name) != value}
+        changed |= {name: math.nan for name, value in shown.items() if name not in wanted and not math.isnan(value)}
+        if changed:
+            step = max((one.step for one in self._client.get_metric_history(family.info.run_id, "trials")), default=0)
+            seconds = max(time.time() - family.info.start_time / 1000, 0.001)
+            self._log(family, {}, [Point(name, value, step, seconds) for name, value in changed.items()])
 
     def _log_image_scores(self, run_id: str, scores: Iterable[Score]) -> None:
         schema = SCORES.remove(SCORES.get_field_index("key"))

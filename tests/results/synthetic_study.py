@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from typing import Any
 
 from sweeper.results.record import Score, TrialRecord
@@ -87,7 +88,7 @@ def make_study(seed: int = 0, trials: int = 3, images: int = 2) -> tuple[list[Tr
                         scores=(*_pooled(rng, ("val", "test")), *_by_image(rng, images)),
                     )
                 )
-    return records, make_meta()
+    return records, make_meta(records)
 
 
 def _pooled(rng: random.Random, splits: tuple[str, ...]) -> list[Score]:
@@ -109,7 +110,8 @@ def _by_image(rng: random.Random, images: int) -> list[Score]:
     ]
 
 
-def make_meta() -> dict[str, Any]:
+def make_meta(records: Iterable[TrialRecord] | None = None) -> dict[str, Any]:
+    """The meta data of the study while it runs, or of the finished one that consists of `records`."""
     dial = {"symbol": "α", "effect": "recall up", "domain": {"uniform": [0.05, 0.95]}, "default": 0.5}
     family = {
         "title": "Tversky",
@@ -147,4 +149,5 @@ def make_meta() -> dict[str, Any]:
         "created": "2026-11-21T08:00:00+00:00",
         "selection": "highest minority IoU",
         "ledger": [],
+        "trials": None if records is None else sorted(record.key for record in records),
     }

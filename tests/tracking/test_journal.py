@@ -144,7 +144,7 @@ def test_a_full_disk_is_told_and_the_journal_goes_on_when_there_is_room(tmp_path
         "import resource, runpy, signal, sys; from pathlib import Path; from sweeper.errors import SweeperError\n"
         "from sweeper.tracking.journal import Journal\n"
         "make = runpy.run_path(sys.argv[1])['make_record']; journal = Journal(Path(sys.argv[2]))\n"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500))\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (2500, 2500))\n"
         "journal.append(make('a'))\n"
         "try: journal.append(make('b', reason='x' * 2000))\n"
         "except SweeperError as error: print(error)\n"

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import math
 import sqlite3
 from contextlib import closing
 
@@ -32,7 +33,7 @@ def test_mlflow_and_parquet_give_equal_results(store, open_tracker, make_study, 
     tracker = open_tracker()
     for record in records:
         tracker.record(record)
-    tracker.conclude()
+    tracker.conclude(meta=meta)
     parquet.save(assemble(records, meta), tmp_path / "results")
     saved, tracked = parquet.load(tmp_path / "results"), from_mlflow.load(store, "exp")
     assert tracked.trials.equals(saved.trials, check_metadata=True)
@@ -185,6 +186,135 @@ def test_family_rows_follow_their_trials_across_restarts(store, open_tracker, ma
     assert [(metric.step, metric.value) for metric in history] == [(1, 0.5), (2, 0.375), (3, 0.375), (4, 0.5)]
 
 
+def confirmed(make_record, key, iou, level=0.9, **changes):
+    scores = (Score("test", "argmax", None, "(minority)", "iou", iou),)
+    return make_record(key, stage="confirm", number=None, level=level, scores=scores, objective=iou, **changes)
+
+
+def shown(store):
+    (family,) = runs_of(store, "family")
+    return {name: value for name, value in family.data.metrics.items() if not math.isnan(value)}
+
+
+def test_confirm_rows_are_of_the_tuned_setting_and_the_default_stands_apart(store, open_tracker, make_record):
+    """At 0.9 both settings ran, at 0.99 the search had chosen the default, which is then the tuned one there."""
+    tracker = open_tracker()
+    tracker.record(confirmed(make_record, "a", 0.125, is_default=True))
+    assert shown(store) == {
+        "trials": 1, "failed": 0, "best_objective": 0.125, "minority_iou": 0.125, "level_0.9/minority_iou": 0.125,
+    }  # fmt: skip
+    tracker.record(confirmed(make_record, "b", 0.625))
+    tracker = open_tracker()  # what was recorded before is read back from MLflow
+    tracker.record(confirmed(make_record, "c", 0.375, is_default=True))
+    tracker.record(confirmed(make_record, "d", 0.875))
+    tracker.record(confirmed(make_record, "e", 1.0, level=0.99, is_default=True))
+    assert shown(store) == {
+        "trials": 5, "failed": 0, "best_objective": 1.0, "minority_iou": 2.5 / 3,
+        "level_0.9/minority_iou": 0.75, "level_0.99/minority_iou": 1.0,
+        "default/minority_iou": 0.5, "default/level_0.9/minority_iou": 0.25, "default/level_0.99/minority_iou": 1.0,
+    }  # fmt: skip
+
+
+def test_the_default_over_all_levels_is_shown_only_where_it_ran_at_all(store, open_tracker, make_record):
+    tracker = open_tracker()
+    tracker.record(confirmed(make_record, "a", 0.5))
+    tracker.record(confirmed(make_record, "b", 0.25, level=0.99, is_default=True))
+    tracker.record(confirmed(make_record, "c", 0.75, level=0.99))
+    assert {name: value for name, value in shown(store).items() if name.startswith("default/")} == {
+        "default/level_0.99/minority_iou": 0.25
+    }
+
+
+def test_the_default_is_a_candidate_of_the_search(store, open_tracker, make_record):
+    tracker = open_tracker()
+    for key, iou, is_default in (("a", 0.25, True), ("b", 0.75, False)):
+        scores = (Score("val", "argmax", None, "(minority)", "iou", iou),)
+        tracker.record(make_record(key, scores=scores, objective=iou, is_default=is_default))
+    assert shown(store)["minority_iou"] == 0.5
+    assert not [name for name in shown(store) if name.startswith("default/")]
+
+
+def test_concluding_leaves_out_trials_of_what_the_study_was(store, open_tracker, make_record, info):
+    """The better trial, and the only one at its level, came before the study was edited."""
+    tracker = open_tracker()
+    tracker.record(confirmed(make_record, "old", 0.75, level=0.8))
+    tracker.record(confirmed(make_record, "new", 0.25))
+    assert shown(store)["minority_iou"] == 0.5
+    final = {**info.meta, "trials": ["new"]}
+    tracker.conclude(meta=final)
+    wanted = {
+        "trials": 1, "failed": 0, "best_objective": 0.25, "minority_iou": 0.25, "level_0.9/minority_iou": 0.25,
+    }  # fmt: skip
+    assert shown(store) == wanted
+    before = contents(store)["metrics"]
+    open_tracker().conclude(meta=final)
+    assert contents(store)["metrics"] == before, "concluding twice is concluding once"
+
+    tracker.conclude(meta={**info.meta, "trials": ["new", "old"]})
+    assert shown(store)["minority_iou"] == 0.5
+    assert shown(store)["level_0.8/minority_iou"] == 0.75
+    tracker.conclude(meta={**info.meta, "trials": []})
+    assert shown(store) == {"trials": 0, "failed": 0}
+
+
+def test_concluding_goes_by_the_meta_it_was_opened_with(store, open_tracker, make_record, info):
+    tracker = open_tracker(study=dataclasses.replace(info, meta={**info.meta, "trials": ["new"]}))
+    tracker.record(confirmed(make_record, "old", 0.75))
+    tracker.record(confirmed(make_record, "new", 0.25))
+    tracker.conclude()
+    assert shown(store)["minority_iou"] == 0.25
+
+
+def test_a_finished_study_is_read_whole_or_not_at_all(store, open_tracker, make_record, info):
+    tracker = open_tracker()
+    for key in ("a", "b", "c", "extra"):
+        tracker.record(make_record(key))
+    final = {**info.meta, "trials": ["a", "b", "c"]}
+    tracker.conclude(meta=final)
+    assert from_mlflow.load(store, "exp").trials["key"].to_pylist() == ["a", "b", "c"]
+    client = connect(store)
+    deleted = next(run for run in runs_of(store, "trial") if run.data.tags[layout.TRIAL_KEY] == "b").info.run_id
+    client.delete_run(deleted)
+    wanted = r"'exp' lacks 1 of the study's 3 trials \(b\); .*`sweeper sync RUN`, restore those deleted in MLflow"
+    with pytest.raises(from_mlflow.ResultsError, match=wanted):
+        from_mlflow.load(store, "exp")
+    client.restore_run(deleted)
+    assert from_mlflow.load(store, "exp").trials.num_rows == 3
+    tracker.conclude(meta={**final, "trials": ["a", "b", "c", "d", "e", "f", "g"]})
+    with pytest.raises(from_mlflow.ResultsError, match=r"lacks 4 of the study's 7 trials \(d, e, f, …\)"):
+        from_mlflow.load(store, "exp")
+
+
+def test_a_half_written_run_that_was_deleted_does_not_block_its_trial(store, open_tracker, make_record, monkeypatch):
+    """Twice: the first run is deleted for good, the second stays half-written and is the one to be completed."""
+    client = connect(store)
+    tracker = open_tracker()
+
+    def broken(*arguments, **keywords):
+        raise ConnectionError("the line went dead")
+
+    for left in (1, 2):
+        monkeypatch.setattr(tracker._client, "set_terminated", broken)
+        with pytest.raises(TrackerUnreachable):
+            tracker.record(make_record("a"))
+        monkeypatch.undo()
+        if left == 1:
+            client.delete_run(runs_of(store, "trial")[0].info.run_id)
+    (half,) = runs_of(store, "trial")
+    assert half.info.status == "RUNNING"
+    tracker.record(make_record("a"))
+    assert [(run.info.run_id, run.info.status) for run in runs_of(store, "trial")] == [(half.info.run_id, "FINISHED")]
+
+
+def test_a_hyperparameter_does_not_hide_what_the_trial_is(store, open_tracker, make_record):
+    hyperparameters = {"level": 3, "seed": 5, "stage": "x", "alpha": 0.5, "training.batch_size": 4}
+    open_tracker().record(make_record(level=0.9, seed=7, hyperparameters=hyperparameters))
+    (run,) = runs_of(store, "trial")
+    wanted = {"level": "0.9", "seed": "7", "stage": "search", "loss.level": "3", "loss.seed": "5", "loss.stage": "x",
+              "alpha": "0.5", "training.batch_size": "4"}  # fmt: skip
+    assert wanted.items() <= run.data.params.items()
+
+
 def test_concluding_closes_the_study_and_keeps_its_results(store, open_tracker, make_record, info, tmp_path):
     tracker = open_tracker()
     tracker.record(make_record())
@@ -261,8 +391,10 @@ def test_loading_names_what_is_wrong(store, open_tracker, make_study, tmp_path):
     assert "\n" not in str(caught.value)
     (run,) = runs_of(store, "trial")
     connect(store).set_tag(run.info.run_id, layout.RECORD, "{")
-    with pytest.raises(error, match=r"is not as this version of sweeper writes it \(JSONDecodeError"):
+    with pytest.raises(error, match=r"is not as this version of sweeper writes it \(JSONDecodeError") as caught:
         load(store, "exp")
+    assert "report from the Parquet files of the run folder: `sweeper report RUN`" in str(caught.value)
+    assert "delete it" not in str(caught.value), "a deleted trial counts as present, so that it is not sent again"
 
 
 def test_a_trial_that_mlflow_refuses_is_told_as_such(open_tracker, make_record):

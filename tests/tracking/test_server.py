@@ -1,5 +1,7 @@
 """Against a real MLflow server on loopback, started as `sweeper browse` starts it."""
 
+import dataclasses
+import math
 import os
 import shutil
 import signal
@@ -13,8 +15,9 @@ import pytest
 
 from sweeper.errors import TrackingError
 from sweeper.results import from_mlflow
+from sweeper.results import mlflow_layout as layout
 from sweeper.results.assemble import assemble
-from sweeper.results.mlflow_client import sqlite_uri
+from sweeper.results.mlflow_client import connect, sqlite_uri
 from sweeper.tracking.browse import browse_command, browse_environment
 from sweeper.tracking.courier import Courier
 from sweeper.tracking.journal import Journal
@@ -80,7 +83,7 @@ def server(empty_store, tmp_path_factory):
 def study(make_study):
     """Four trials of every kind, one with scores per image."""
     records, meta = make_study(images=1)
-    return records[:4], meta
+    return records[:4], {**meta, "trials": sorted(record.key for record in records[:4])}
 
 
 def test_it_serves_the_page_and_nothing_but_this_machine(server):
@@ -99,6 +102,7 @@ def test_a_server_needs_no_second_one(server):
 
 def test_delivered_over_http_and_read_back_the_same(server, study, info, tmp_path):
     records, meta = study
+    info = dataclasses.replace(info, meta=meta)
     (tmp_path / "trials" / records[3].key).mkdir(parents=True)
     (tmp_path / "trials" / records[3].key / "best.pt").write_bytes(b"weights")
     check(server.uri)
@@ -113,6 +117,17 @@ def test_delivered_over_http_and_read_back_the_same(server, study, info, tmp_pat
     assert tracked.meta == wanted.meta
     assert [path.read_bytes() for path in (server.folder / "served").rglob("best.pt")] == [b"weights"]
     assert sync(journal, MlflowTracker(server.uri, "http", info), "again").present == 4
+
+
+def test_a_score_no_trial_stands_behind_any_more_is_cleared_over_http(server, study, info):
+    tracker = MlflowTracker(server.uri, "cleared", info)
+    tracker.record(study[0][0])
+    tracker.conclude(meta={**info.meta, "trials": []})
+    client = connect(server.uri)
+    experiment = client.get_experiment_by_name("cleared").experiment_id
+    (family,) = client.search_runs([experiment], f"tags.`{layout.KIND}` = 'family'")
+    assert family.data.metrics["trials"] == 0
+    assert math.isnan(family.data.metrics["best_objective"])
 
 
 def test_artifacts_of_a_local_store_are_shown(server, study, info, tmp_path):
