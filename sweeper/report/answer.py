@@ -17,6 +17,7 @@ from sweeper.report.comparisons import (
     survival,
 )
 from sweeper.report.evidence import Evidence, Key
+from sweeper.report.searched import tunable
 from sweeper.report.writing import listed, number, percent, signed
 from sweeper.results.schema import MINORITY
 
@@ -170,7 +171,8 @@ def _recall(evidence: Evidence, hardest: Ranking) -> list[Finding]:
 
 def _tuning(results: Results, evidence: Evidence, level: float, score: Headline) -> list[Finding]:
     groups: dict[str, list[str]] = {"higher": [], "lower": [], "not separable": [], "kept": []}
-    for family in results.meta["families"]:
+    families, fixed = tunable(results)
+    for family in families:
         tuned, default = Key(family, level, "tuned"), Key(family, level, "default")
         found = evidence.difference(tuned, default, score.metric, score.klass)
         if found is None or found.mean != found.mean:
@@ -184,14 +186,15 @@ def _tuning(results: Results, evidence: Evidence, level: float, score: Headline)
         "higher than its default": groups["higher"],
         "lower": groups["lower"],
         "not separable": groups["not separable"],
-        "default kept or nothing to tune": groups["kept"],
+        "the search chose the default": groups["kept"],
     }
     parts = [f"{name}: {listed(members)}" for name, members in shown.items() if members]
     if not parts:
         return []
-    return [
-        Finding("What tuning gained", f"At {percent(level)}, tuned minus default in {score.label}: {'; '.join(parts)}.")
-    ]
+    text = f"At {percent(level)}, tuned minus default in {score.label}: {'; '.join(parts)}."
+    if fixed:
+        text += f" Nothing to tune: {listed(fixed)}."
+    return [Finding("What tuning gained", text)]
 
 
 def _cautions(results: Results, evidence: Evidence) -> list[str]:
@@ -237,6 +240,13 @@ def _cautions(results: Results, evidence: Evidence) -> list[str]:
         for row in reached
         if row["ess"] < SMALL_ESS
     ]
+    ends = tables.offsets_at_limit(results)
+    if len(ends):
+        cells = listed(f"{family} at {percent(level)}" for family, level in ends.itertuples(index=False))
+        cautions.append(
+            f"The threshold of {cells} was best at the last offset tried: a better one may lie beyond, and its "
+            "scores with the threshold tuned are a lower bound."
+        )
     silent = [f for f in results.meta["families"] if f not in families]
     if silent and evidence.counts:
         cautions.append(f"Without any confirmed score, and so in no comparison: {listed(silent)}.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from sweeper.report.evidence import ALL, POINTS, Evidence, Key, Point
+from sweeper.report.searched import tunable
 from sweeper.report.statistics import Interval
 from sweeper.results.schema import MINORITY
 
@@ -170,12 +171,12 @@ def survival(argmax: Interval, shifted: Interval) -> str:
 def tuned_vs_default(evidence: Evidence, results: Results, score: Headline) -> pd.DataFrame:
     """Return what the search gained: tuned minus default per family and level, paired, at argmax.
 
-    Columns: family, level, default, tuned, difference, low, high, reading. Families whose search kept the default have
-    difference 0 and say so.
+    Columns: family, level, default, tuned, difference, low, high, reading. A family whose search chose the default has
+    difference 0 and says so; one with nothing to tune has no row.
     """
     columns = ["family", "level", "default", "tuned", "difference", "low", "high", "reading"]
     rows = []
-    for family in results.meta["families"]:
+    for family in tunable(results)[0]:
         for level in results.meta["levels"]:
             tuned, default = Key(family, level, "tuned"), Key(family, level, "default")
             found = evidence.difference(tuned, default, score.metric, score.klass)
@@ -186,7 +187,7 @@ def tuned_vs_default(evidence: Evidence, results: Results, score: Headline) -> p
                 for key in (default, tuned)
             ]
             same = evidence.same(tuned, default)
-            reading = "the default won the search" if same else sign(found)
+            reading = "the search chose the default" if same else sign(found)
             rows.append((family, level, *values, found.mean, found.low, found.high, reading))
     return pd.DataFrame(rows, columns=columns)
 

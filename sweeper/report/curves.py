@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import altair as alt
@@ -27,12 +28,39 @@ def sensitivity(rows: pd.DataFrame, look: dict[str, Style], metrics: Sequence[st
     little sideways so that their intervals do not hide one another.
     """
     data = _shown(rows[rows["metric"].isin(metrics)].dropna(subset=["mean"]), look)
-    levels = sorted(data["level"].unique(), reverse=True)
     data["metric"] = data["metric"].map(METRIC_NAMES)
-    data["share"] = _dodged(data, look)
-    others = OTHER in set(data["shown"])
-    scales = family_scales(look, others=others)
     pick = alt.selection_point(fields=["shown"], bind="legend")
+    layers = _over_levels(data, look, pick, among=data).add_params(pick)
+    return _by_metric(layers.properties(width=PANEL, height=270), metrics)
+
+
+def recovered(rows: pd.DataFrame, look: dict[str, Style]) -> Chart:
+    """Draw error and coverage of every recovered curve against the imbalance, side by side, a row per curve.
+
+    `rows` has family, level, class, metric, mean, low, high, in track widths and shares; both are drawn in percent.
+    """
+    data = _shown(rows.dropna(subset=["mean"]), look)
+    data[["mean", "low", "high"]] *= 100
+    pick = alt.selection_point(fields=["shown"], bind="legend")
+    panels: list[alt.LayerChart | alt.FacetChart] = []
+    for klass in sorted(data["class"].unique()):
+        for metric, title in (("curve_mae", "MAE, % of track width"), ("curve_coverage", "coverage, % of depth rows")):
+            own = data[(data["class"] == klass) & (data["metric"] == metric)]
+            if len(own):
+                layers = _over_levels(own, look, pick, among=data)
+                # One selection for all: a second would be a copy of its own.
+                layers = layers if panels else layers.add_params(pick)
+                panels.append(layers.properties(width=PANEL + 50, height=190, title=f"{klass}: {title}"))
+    return alt.concat(*panels, columns=2)
+
+
+def _over_levels(
+    data: pd.DataFrame, look: dict[str, Style], pick: alt.Parameter, *, among: pd.DataFrame
+) -> alt.LayerChart | alt.FacetChart:
+    """Draw lines, intervals and points of `mean` against the imbalance; `among` holds the rows of all panels."""
+    levels = sorted(among["level"].unique(), reverse=True)
+    data = data.assign(share=_dodged(data, look))
+    scales = family_scales(look, others=OTHER in set(among["shown"]))
     x = alt.X(
         "share:Q",
         title="background fraction of pixels →",
@@ -45,8 +73,7 @@ def sensitivity(rows: pd.DataFrame, look: dict[str, Style], metrics: Sequence[st
     line = base.mark_line(strokeWidth=2).encode(y=y, color=scales["color"], strokeDash=scales["dash"])
     bar = base.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q", title=None), y2="high:Q", color=scales["color"])
     point = base.mark_point(filled=True, size=70).encode(y=y, color=scales["color"], shape=scales["shape"])
-    named = alt.layer(line, bar, point).add_params(pick).properties(width=PANEL, height=270)
-    return _by_metric(named, metrics)
+    return alt.layer(line, bar, point)
 
 
 def forest(rows: pd.DataFrame, look: dict[str, Style], metrics: Sequence[str], order: Sequence[str]) -> Chart:
@@ -59,8 +86,7 @@ def forest(rows: pd.DataFrame, look: dict[str, Style], metrics: Sequence[str], o
     base = alt.Chart(data).encode(
         y=alt.Y("family:N", sort=list(order), title=None, axis=alt.Axis(labelLimit=220)), tooltip=_tooltip()
     )
-    axis = alt.Axis(tickCount=5, labelOverlap="greedy")
-    x = alt.X("mean:Q", title=None, axis=axis, scale=alt.Scale(zero=False, nice=True))
+    x = alt.X("mean:Q", title=None, axis=_few_ticks(), scale=alt.Scale(zero=False, nice=True))
     bar = base.mark_rule(strokeWidth=2).encode(
         x=alt.X("low:Q", title=None, scale=alt.Scale(zero=False, nice=True)), x2="high:Q", color=scales["color"]
     )
@@ -98,7 +124,7 @@ def dumbbell(rows: pd.DataFrame, *, kind: str, first: str, second: str, label: s
             .mark_point(size=80, opacity=1, strokeWidth=2)
             .encode(
                 y=y,
-                x=alt.X("mean:Q", title=label, scale=alt.Scale(zero=False, nice=True)),
+                x=alt.X("mean:Q", title=label, scale=alt.Scale(zero=False, nice=True), axis=_few_ticks()),
                 color=alt.Color(f"{kind}:N", scale=scale, legend=legend),
                 fill=alt.Fill(
                     f"{kind}:N",
@@ -199,7 +225,8 @@ def dial(
     panels = []
     for measure in measures:
         own = data[data["measure"] == measure]
-        y = alt.Y("score:Q", axis=_headed(measure), scale=alt.Scale(zero=False, nice=True))
+        domain = list(unit_domain(own["score"]))
+        y = alt.Y("score:Q", axis=_headed(measure), scale=alt.Scale(domain=domain, nice=False))
         layers: list[alt.Chart] = []
         if default is not None and values[0] <= default <= values[1]:
             line = pd.DataFrame({"value": [default]})
@@ -211,9 +238,9 @@ def dial(
                 filled=solid, size=70 if solid else 55, strokeWidth=1.5, opacity=0.95
             )
             layers.append(marks.encode(x=x, y=y, color=color, tooltip=tips))
-        panels.append(alt.layer(*layers).properties(width=PANEL - 20, height=190))
+        panels.append(alt.layer(*layers).properties(width=PANEL - 35, height=190))
     # Flush bounds: an axis label that overshoots must not push one panel out of line with the others.
-    return alt.hconcat(*panels, bounds="flush", spacing=56)
+    return alt.hconcat(*panels, bounds="flush", spacing=48)
 
 
 def _shown(rows: pd.DataFrame, look: dict[str, Style]) -> pd.DataFrame:
@@ -238,6 +265,26 @@ def _tooltip(*more: str) -> list[alt.Tooltip]:
         alt.Tooltip("low:Q", format=".3f", title="95 % low"),
         alt.Tooltip("high:Q", format=".3f", title="95 % high"),
     ]
+
+
+def unit_domain(scores: Iterable[float]) -> tuple[float, float]:
+    """Return the ends of an axis for scores in [0, 1]: around them, at multiples of 0.05, at least 0.1 apart.
+
+    A chart of nearly equal scores then looks as flat as it is, and one with a single score has a scale.
+    """
+    step, least = 0.05, 2
+    values = list(scores)
+    margin = 0.04 * (max(values) - min(values)) + 0.005
+    low = max(0, math.floor((min(values) - margin) / step))
+    high = min(round(1 / step), math.ceil((max(values) + margin) / step))
+    while high - low < least:
+        below = min(values) - low * step < high * step - max(values)
+        low, high = (low - 1, high) if (below and low > 0) or high * step >= 1 else (low, high + 1)
+    return round(low * step, 2), round(high * step, 2)
+
+
+def _few_ticks() -> alt.Axis:
+    return alt.Axis(tickCount=4, labelOverlap="greedy", labelSeparation=6)
 
 
 def _headed(title: str) -> alt.Axis:

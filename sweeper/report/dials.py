@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pyarrow.compute as pc
 
 from sweeper.domains import Choice, Int, LogUniform, Uniform, parse_domain
 from sweeper.report.comparisons import Headline
+from sweeper.report.searched import described, searched
 from sweeper.results.schema import MINORITY
 
 if TYPE_CHECKING:
@@ -38,16 +39,16 @@ class Dial:
 
 def dials(results: Results, score: Headline) -> list[Dial]:
     """Return every searched numeric hyperparameter that has scored trials, family by family."""
-    searched = _measures(results, f"validation {score.label}")
+    measures = _measures(results, f"validation {score.label}")
     found = []
-    for family, about in results.meta["families"].items():
-        trials = searched[searched["family"] == family]
+    for family in results.meta["families"]:
+        trials = measures[measures["family"] == family]
         if trials.empty:
             continue
         settings = [json.loads(text) for text in trials["hyperparameters"]]
-        described = {**_training(results), **about["hyperparameters"]}
-        spans = {name: span for name, one in described.items() if (span := _span(one["domain"])) is not None}
-        varied = [name for name, one in described.items() if _varies(one["domain"])]
+        about = described(results, family)
+        spans = {name: span for name, one in about.items() if (span := _span(one["domain"])) is not None}
+        varied = searched(results, family)
         for name, (values, log) in spans.items():
             rows = trials.assign(value=[_number(setting.get(name)) for setting in settings]).dropna(subset=["value"])
             if rows.empty:
@@ -56,11 +57,11 @@ def dials(results: Results, score: Headline) -> list[Dial]:
                 Dial(
                     family=family,
                     name=name,
-                    symbol=described[name]["symbol"],
-                    effect=described[name]["effect"],
+                    symbol=about[name]["symbol"],
+                    effect=about[name]["effect"],
                     values=values,
                     log=log,
-                    default=_number(described[name]["default"]),
+                    default=_number(about[name]["default"]),
                     alone=varied == [name],
                     rows=rows.drop(columns=["family", "hyperparameters"]).reset_index(drop=True),
                 )
@@ -87,16 +88,6 @@ def _measures(results: Results, objective: str) -> pd.DataFrame:
     return both.drop(columns="key")
 
 
-def _training(results: Results) -> dict[str, Any]:
-    """Return the training hyperparameters that the study gives a domain, described as those of a loss are."""
-    training = results.meta["study"].get("training") or {}
-    return {
-        f"training.{name}": {"symbol": name, "effect": "", "domain": spec, "default": None}
-        for name, spec in training.items()
-        if isinstance(spec, dict)
-    }
-
-
 def _span(spec: object) -> tuple[tuple[float, float], bool] | None:
     match parse_domain(spec):
         case Uniform(low, high) | Int(low, high):
@@ -108,11 +99,6 @@ def _span(spec: object) -> tuple[tuple[float, float], bool] | None:
             if len(numbers) == len(values) > 1:
                 return (min(numbers), max(numbers)), False
     return None
-
-
-def _varies(spec: object) -> bool:
-    domain = parse_domain(spec)
-    return isinstance(domain, Uniform | LogUniform | Int) or (isinstance(domain, Choice) and len(domain.values) > 1)
 
 
 def _number(value: object) -> float | None:

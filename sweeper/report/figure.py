@@ -26,6 +26,8 @@ class Figure:
     chart: Chart
     alt: str
     caption: str
+    reading: str = ""
+    """What the chart shows in a sentence, where it is worked out from the numbers."""
 
     @cached_property
     def spec(self) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +16,9 @@ from sweeper.results.schema import CURVE_METRICS, MINORITY, POOLED_METRICS
 if TYPE_CHECKING:
     from sweeper.results.results import Results
 
+HIGHEST = {"curve_mae": 0.5, "curve_coverage": 1.0}
+"""A track wraps around, so nothing is farther off than half its width."""
+
 COLUMNS = ["family", "level", "setting", "point", "class", "metric", "mean", "low", "high", "seeds", "images"]
 
 
@@ -24,7 +26,8 @@ def measured(results: Results, evidence: Evidence) -> pd.DataFrame:
     """Return the columns `COLUMNS`: the mean over seeds with its 95 % interval.
 
     Scores pooled from counts vary with seeds and images; those known once per seed, such as the error of a recovered
-    curve, with seeds alone (`images` is then 0). A class absent from every test image has NaN, never a score.
+    curve, with seeds alone (`images` is then 0, and `seeds` counts those with a value). A class absent from every test
+    image has NaN, never a score.
     """
     rows = [*_pooled(evidence), *_per_seed(results, evidence.seed)]
     # Typed also when empty, so that what joins or groups it need not care.
@@ -62,14 +65,20 @@ def _per_seed(results: Results, seed: int) -> list[tuple[object, ...]]:
         for (family, level, point, klass, metric), group in chosen.groupby(
             ["family", "level", "point", "class", "metric"], sort=False
         ):
-            values = group.sort_values("seed")["value"].to_numpy(np.float64)
-            found = _over_seeds(values, seed)
+            # A curve drawn in no test log has no error.
+            values = group.sort_values("seed")["value"].dropna().to_numpy(np.float64)
+            found = _over_seeds(values, seed).clipped(0.0, HIGHEST[str(metric)])
             rows.append(
                 (family, level, setting, point, klass, metric, found.mean, found.low, found.high, len(values), 0)
             )
     return rows
 
 
-def _over_seeds(values: Sequence[float] | statistics.Array, seed: int) -> statistics.Interval:
-    array = np.asarray(values, np.float64)
-    return statistics.over_seeds(array, statistics.draw(len(array), 1, rng=np.random.default_rng(seed)))
+def _over_seeds(values: statistics.Array, seed: int) -> statistics.Interval:
+    nothing = float("nan")
+    if not len(values):
+        return statistics.Interval(nothing, nothing, nothing)
+    if len(values) == 1:
+        # One value says nothing of how far another would be from it.
+        return statistics.Interval(float(values[0]), nothing, nothing)
+    return statistics.over_seeds(values, statistics.draw(len(values), 1, rng=np.random.default_rng(seed)))

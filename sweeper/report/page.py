@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Collection
+from dataclasses import fields
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -17,11 +19,12 @@ from sweeper.files import write_bytes
 from sweeper.report import literature
 from sweeper.report.document import Document
 from sweeper.report.figure import VEGA_LITE, Figure
-from sweeper.report.figures import draw_figures
+from sweeper.report.figures import DIAL, Figures, draw_figures
 from sweeper.report.panels import PanelGrid, panel_grid
-from sweeper.report.sheets import decision_grid, plane, set_tables
+from sweeper.report.searched import tunable
+from sweeper.report.sheets import NAMES, plane, set_tables
 from sweeper.report.statistics import REPS, stretch
-from sweeper.report.typeset import Table, markdown_text, to_latex, to_markdown
+from sweeper.report.typeset import markdown_text, to_latex, to_markdown
 from sweeper.report.writing import listed, number, percent
 
 if TYPE_CHECKING:
@@ -48,7 +51,8 @@ def build_report(results: Results, folder: Path, *, panels: Path | None = None, 
     """Write `report.html`, `report.md`, `figures/` and `tables/` into `folder`; return the path of the page.
 
     Everything is made before the first file is written, each file is replaced whole, and the page comes last: a build
-    that fails leaves the report that was there.
+    that fails leaves the report that was there. Figures and tables that an earlier build left behind and this one does
+    not have are then removed; other files are not touched.
 
     Args:
         panels: Folder of prediction pictures; see `panels.panel_grid`.
@@ -60,12 +64,26 @@ def build_report(results: Results, folder: Path, *, panels: Path | None = None, 
     try:
         for name, content in files.items():
             write_bytes(folder / name, content)
+        for path in left_behind(folder, files):
+            path.unlink()
     except OSError as error:
         place = error.filename or folder
         raise ResultsError(
             f"{place}: the report cannot be written ({error.strerror}); free space or choose another folder"
         ) from error
     return folder / "report.html"
+
+
+def left_behind(folder: Path, files: Collection[str]) -> list[Path]:
+    """Return what an earlier report left in the folder: files by a name a report may write, and this one did not."""
+    fixed = {field.name for field in fields(Figures)} - {"dials"}
+    found = []
+    for part, endings in (("figures", (".svg", ".png")), ("tables", (".csv", ".tex"))):
+        for path in sorted((folder / part).glob("*")):
+            ours = path.stem in NAMES if part == "tables" else path.stem in fixed or path.stem.startswith(DIAL)
+            if ours and path.suffix in endings and path.is_file() and f"{part}/{path.name}" not in files:
+                found.append(path)
+    return found
 
 
 def render(document: Document, panels: PanelGrid | None = None) -> dict[str, bytes]:
@@ -77,7 +95,7 @@ def render(document: Document, panels: PanelGrid | None = None) -> dict[str, byt
         files[f"figures/{figure.name}.png"] = figure.png
     for table in tables.values():
         files[f"tables/{table.name}.csv"] = table.frame.to_csv(index=False, lineterminator="\n").encode()
-        if table.head:
+        if table.tidy.head:
             files[f"tables/{table.name}.tex"] = to_latex(table).encode()
     words = {
         "document": document,
@@ -87,7 +105,7 @@ def render(document: Document, panels: PanelGrid | None = None) -> dict[str, byt
         "tables": tables,
         "panels": panels,
         "plane": plane(document),
-        "decision": decision_grid(tables["decision"]),
+        "fixed": tunable(document.results)[1],
         "hypothesis": literature.HYPOTHESIS,
         "resamples": REPS,
         "stretches": [(seeds, f"{stretch(seeds):.1f}") for seeds in (2, 3, 5, 10)],
@@ -106,7 +124,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"md": markdown_text, "markdown_table": to_markdown, "picture": _picture, "long": _long}
+    environment.filters |= {"md": markdown_text, "markdown_table": to_markdown, "picture": _picture}
     environment.globals |= {"script": _script, "style": _style, "specification": _specification}
     environment.globals |= {"percent": percent, "number": number, "listed": listed}
     return environment
@@ -114,10 +132,6 @@ def _environment() -> jinja2.Environment:
 
 def _picture(figure: Figure) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(figure.svg.encode()).decode('ascii')}"
-
-
-def _long(table: Table) -> bool:
-    return len(table.rows) > 60
 
 
 def _specification(figure: Figure) -> Markup:

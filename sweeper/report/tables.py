@@ -105,6 +105,35 @@ def operating_points(results: Results, measured: pd.DataFrame) -> pd.DataFrame:
     return joined.merge(offsets, on=["family", "level"], how="left")
 
 
+def offsets_at_limit(results: Results) -> pd.DataFrame:
+    """Return the (family, level) pairs of which a tuned confirm trial took the last background offset tried."""
+    trials = confirmed(results)
+    taken = trials[trials["is_tuned"] & trials["offset_at_limit"].eq(True)]
+    return taken[["family", "level"]].drop_duplicates().sort_values(["family", "level"])
+
+
+def curves(measured: pd.DataFrame) -> pd.DataFrame:
+    """Return how well the curves of a raster log are recovered, tuned; empty for data without curves.
+
+    Columns: family, level, class, point, mae, mae_low, mae_high (in track widths), mae_seeds (in which the curve was
+    predicted at all, so that there is an error), coverage, coverage_low, coverage_high (share of the depth rows in
+    which it was found), seeds.
+    """
+    columns = ["family", "level", "class", "point"]
+    rows = select(measured, setting="tuned").set_index(columns)
+    names = {"mean": "", "low": "_low", "high": "_high", "seeds": "_seeds"}
+    parts = [
+        rows.loc[rows["metric"] == metric, list(names)].rename(
+            columns={old: f"{part}{new}" for old, new in names.items()}
+        )
+        for metric, part in (("curve_mae", "mae"), ("curve_coverage", "coverage"))
+    ]
+    joined = parts[1].join(parts[0], how="left", sort=False).rename(columns={"coverage_seeds": "seeds"}).reset_index()
+    joined["mae_seeds"] = joined["mae_seeds"].fillna(0).astype(int)
+    order = [f"{part}{end}" for part in ("mae", "coverage") for end in ("", "_low", "_high")]
+    return joined[[*columns, *order[:3], "mae_seeds", *order[3:], "seeds"]]
+
+
 def budget(results: Results) -> pd.DataFrame:
     """Return the ledger of the search, one row per cell, with the trials and epochs it used."""
     columns = ["family", "level", "trials", "completed", "stopped", "failed", "epochs", "seconds"]

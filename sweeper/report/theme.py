@@ -77,6 +77,8 @@ CONFIG: dict[str, Any] = {
         "labelFontSize": 12,
         "titleFontSize": 12,
         "titleFontWeight": "normal",
+        # Labels stay under their ticks: moved inward, the first would run into the second.
+        "labelFlush": False,
         "gridColor": "#d9dce1",
         "domainColor": "#8a9099",
         "tickColor": "#8a9099",

@@ -1,30 +1,93 @@
-"""A tidy frame as a table to read: HTML through the template, Markdown, LaTeX and CSV from here."""
+"""A tidy frame as a table to read: HTML through the template, Markdown, LaTeX and CSV from here.
+
+A table has two layouts. `tidy`, a row per thing measured, goes into the LaTeX file; `grid` is what the page and its
+Markdown twin show, which may gather several tidy rows into one and set intervals under their values.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from sweeper.report.statistics import Interval
-from sweeper.report.writing import MISSING, digits, number, percent, text
+from sweeper.report.writing import MISSING, bounds, digits, listed, percent, text
+
+FOLD = 24
+"""Rows beyond which a table is folded, so that it does not bury what comes after it."""
+
+
+class Cell(NamedTuple):
+    """What one cell says: words or a number, and its interval, which a page sets small."""
+
+    text: str
+    range: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.text} {self.range}" if self.range else self.text
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Rows and columns ready to be set."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    numeric: frozenset[int] = frozenset()
+    """Columns set flush right."""
+    stacked: bool = False
+    """Whether intervals stand under their values, for tables that would be too wide otherwise."""
+
+    @property
+    def long(self) -> bool:
+        return len(self.rows) > FOLD
+
+    @property
+    def starts(self) -> tuple[bool, ...]:
+        """Whether a row begins a new group, which it does where its first cell differs from the one above."""
+        firsts = [row[0] for row in self.rows]
+        return tuple(index == 0 or firsts[index - 1] != first for index, first in enumerate(firsts))
+
+    @property
+    def kinds(self) -> str:
+        """Names of the style sheet that apply."""
+        return " ".join(name for name, holds in (("stacked", self.stacked), ("grouped", not all(self.starts))) if holds)
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the report: its numbers (`frame`, written to CSV) and how they are shown (`head`, `rows`)."""
+    """A table of the report: its numbers (`frame`, written to CSV) and how they are shown."""
 
     name: str
     """Stem of its files."""
     title: str
     caption: str
     frame: pd.DataFrame
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    numeric: frozenset[int] = field(default_factory=frozenset)
-    """Columns set flush right."""
+    tidy: Grid
+    """What the LaTeX file holds."""
+    grid: Grid
+    """What the page shows."""
+    about: str = ""
+    """What the rows are, for the line that stands in for a folded table; worked out from the frame where empty."""
+
+    @property
+    def summary(self) -> str:
+        """The line shown instead of a folded table."""
+        return f"{self.title}: {len(self.grid.rows)} rows, {self.about or self._extent()}"
+
+    def _extent(self) -> str:
+        counted = []
+        for column, one, many in (
+            ("family", "family", "families"),
+            ("level", "level", "levels"),
+            ("class", "class", "classes"),
+        ):
+            if column in self.frame:
+                number = self.frame[column].nunique()
+                counted.append(f"{number} {one if number == 1 else many}")
+        return listed(counted) if counted else "one per entry"
 
 
 @dataclass(frozen=True)
@@ -32,7 +95,7 @@ class Column:
     """One column of a table: its heading, and how it is written from a row of the frame."""
 
     heading: str
-    write: Callable[[Any], str]
+    write: Callable[[Any], str | Cell]
     numeric: bool = False
 
 
@@ -44,18 +107,40 @@ def table(
     columns: Sequence[Column],
     *,
     shown: pd.DataFrame | None = None,
+    page: Grid | None = None,
+    about: str = "",
 ) -> Table:
-    """Set a frame in type; `shown` holds the rows to show where they are not those of `frame`."""
-    rows = (frame if shown is None else shown).rename(columns={"class": "klass"}).itertuples() if columns else ()
-    return Table(
-        name,
-        title,
-        caption,
-        frame,
+    """Set a frame in type.
+
+    Args:
+        shown: The rows to set where they are not those of `frame`.
+        page: What the page shows where it is not the tidy rows.
+        about: What the rows are, in words.
+    """
+    tidy = grid(frame if shown is None else shown, columns)
+    return Table(name, title, caption, frame, tidy, tidy if page is None else page, about)
+
+
+def grid(frame: pd.DataFrame, columns: Sequence[Column], *, stacked: bool = False) -> Grid:
+    """Write every row of a frame by its columns."""
+    rows = frame.rename(columns={"class": "klass"}).itertuples() if columns else ()
+    return Grid(
         head=tuple(column.heading for column in columns),
-        rows=tuple(tuple(column.write(row) for column in columns) for row in rows),
+        rows=tuple(tuple(cell(column.write(row)) for column in columns) for row in rows),
         numeric=frozenset(index for index, column in enumerate(columns) if column.numeric),
+        stacked=stacked,
     )
+
+
+def cell(content: str | Cell) -> Cell:
+    """Return plain words as a cell without an interval."""
+    return content if isinstance(content, Cell) else Cell(content)
+
+
+def score_cell(value: Interval, *, sign: bool = False, factor: float = 1.0, places: int = 3) -> Cell:
+    """Return a value, times `factor`, with its interval."""
+    scaled = Interval(value.mean * factor, value.low * factor, value.high * factor)
+    return Cell(digits(scaled.mean, places, sign=sign), bounds(scaled, places, sign=sign))
 
 
 def word(column: str) -> Callable[[Any], str]:
@@ -83,18 +168,18 @@ def decimal(column: str, places: int = 3, *, sign: bool = False) -> Callable[[An
     return lambda row: digits(getattr(row, column), places, sign=sign)
 
 
-def spread(mean: str, low: str, high: str, *, sign: bool = False) -> Callable[[Any], str]:
+def spread(mean: str, low: str, high: str, *, sign: bool = False) -> Callable[[Any], Cell]:
     """Write three columns as `mean [low, high]`."""
-    return lambda row: number(Interval(getattr(row, mean), getattr(row, low), getattr(row, high)), sign=sign)
+    return lambda row: score_cell(Interval(getattr(row, mean), getattr(row, low), getattr(row, high)), sign=sign)
 
 
-def to_markdown(table: Table) -> str:
+def to_markdown(grid: Grid) -> str:
     """Return a GitHub table; bars, angle brackets and line breaks of the content cannot break it."""
     lines = [
-        _markdown_row(table.head),
-        "|" + "".join(" ---: |" if i in table.numeric else " --- |" for i in range(len(table.head))),
+        _markdown_row([markdown_text(name) for name in grid.head]),
+        "|" + "".join(" ---: |" if i in grid.numeric else " --- |" for i in range(len(grid.head))),
     ]
-    lines += [_markdown_row(row) for row in table.rows]
+    lines += [_markdown_row([_markdown_cell(one, stacked=grid.stacked) for one in row]) for row in grid.rows]
     return "\n".join(lines)
 
 
@@ -116,7 +201,8 @@ def markdown_text(value: str) -> str:
 
 def to_latex(table: Table) -> str:
     """Return a booktabs `longtable`-free float; needs `\\usepackage{booktabs}` and a UTF-8 engine or inputenc."""
-    align = "".join("r" if index in table.numeric else "l" for index in range(len(table.head)))
+    tidy = table.tidy
+    align = "".join("r" if index in tidy.numeric else "l" for index in range(len(tidy.head)))
     lines = [
         r"\begin{table}[htbp]",
         r"  \centering",
@@ -124,9 +210,9 @@ def to_latex(table: Table) -> str:
         rf"  \label{{tab:{table.name}}}",
         rf"  \begin{{tabular}}{{{align}}}",
         r"    \toprule",
-        f"    {_latex_row(table.head)}",
+        f"    {_latex_row(tidy.head)}",
         r"    \midrule",
-        *(f"    {_latex_row(row)}" for row in table.rows),
+        *(f"    {_latex_row([str(one) for one in row])}" for row in tidy.rows),
         r"    \bottomrule",
         r"  \end{tabular}",
         r"\end{table}",
@@ -139,8 +225,16 @@ def latex_text(value: str) -> str:
     return "".join(_LATEX.get(letter, letter) for letter in value)
 
 
+def _markdown_cell(one: Cell, *, stacked: bool) -> str:
+    if not one.range:
+        return markdown_text(one.text)
+    # Spaces that do not break keep an interval on one line of a narrow column.
+    small = f"<sub>{markdown_text(one.range).replace(' ', '&nbsp;')}</sub>"
+    return f"{markdown_text(one.text).replace(' ', '&nbsp;')}{'<br>' if stacked else ' '}{small}"
+
+
 def _markdown_row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(markdown_text(cell) for cell in cells) + " |"
+    return "| " + " | ".join(cells) + " |"
 
 
 def _latex_row(cells: Sequence[str]) -> str:

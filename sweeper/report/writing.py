@@ -25,9 +25,14 @@ def digits(value: float | None, places: int = 3, *, sign: bool = False) -> str:
 
 def number(score: Interval, *, sign: bool = False) -> str:
     """Write `mean [low, high]`; a dash where nothing is defined."""
+    return f"{digits(score.mean, sign=sign)} {bounds(score, sign=sign)}".rstrip()
+
+
+def bounds(score: Interval, places: int = 3, *, sign: bool = False) -> str:
+    """Write the ends of an interval, `[low, high]`; nothing where it has none."""
     if score.mean != score.mean or score.low != score.low:
-        return digits(score.mean, sign=sign)
-    return f"{digits(score.mean, sign=sign)} [{digits(score.low, sign=sign)}, {digits(score.high, sign=sign)}]"
+        return ""
+    return f"[{digits(score.low, places, sign=sign)}, {digits(score.high, places, sign=sign)}]"
 
 
 def signed(difference: Interval) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from sweeper.results.results import Results
-from sweeper.results.schema import COUNT_METRICS, MINORITY, POOLED_METRICS, SCORES, TRIALS
+from sweeper.results.schema import COUNT_METRICS, CURVE_METRICS, MINORITY, POOLED_METRICS, SCORES, TRIALS
 
 REFERENCE = 0.97
 LEVELS = (0.90, 0.95, 0.97, 0.99)
@@ -71,6 +71,7 @@ def synthetic(
     missing: Iterable[tuple[str, float]] = (),
     gain: Mapping[str, float] | None = None,
     rename: Mapping[str, str] | None = None,
+    curves: bool = False,
     study: str = "made-up",
     seed: int = 0,
 ) -> Results:
@@ -86,6 +87,7 @@ def synthetic(
         missing: (family, level) whose confirm trials are not there yet.
         gain: Recall added to a family's own, for differences of known sign.
         rename: Family names to replace, e.g. by one with HTML in it.
+        curves: Score the recovered curves too: `curve_rows` says how.
     """
     shapes = _shapes(families)
     rename = rename or {}
@@ -156,6 +158,8 @@ def synthetic(
                             for klass in CLASSES[1:]
                         }  # fmt: skip
                         score_rows += _score_rows(key, point, counts)
+                        if curves:
+                            score_rows += curve_rows(key, point, confirm_seed)
     meta = _meta(shapes, rename, levels, reference, study, searched, trials, seeds, ledger)
     return Results(
         trials=pa.Table.from_pylist(trial_rows, schema=TRIALS),
@@ -243,6 +247,17 @@ def _score_rows(key: str, point: str, counts: Mapping[str, list[tuple[float, ...
         values = [scores[metric] for scores in pooled.values() if scores[metric] is not None]
         rows.append((key, "test", point, None, MINORITY, metric, sum(values) / len(values) if values else None))
     return rows
+
+
+def curve_rows(key: str, point: str, seed: int) -> list[tuple[Any, ...]]:
+    """Curve 1 is off by 2, 3, ... % of the track; curve 2 is never predicted with the first seed."""
+    nth = seed - 1000
+    shown = {"curve 1": (0.02 + 0.01 * nth, 0.98), "curve 2": (None, 0.0) if nth == 0 else (0.1 + 0.1 * nth, 0.4)}
+    return [
+        (key, "test", point, None, klass, metric, value)
+        for klass, values in shown.items()
+        for metric, value in zip(CURVE_METRICS, values, strict=True)
+    ]
 
 
 def by_hand(images: Sequence[Sequence[float]]) -> dict[str, float | None]:

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import dataclasses
 
+import pyarrow as pa
 import pytest
 
 from sweeper.report.answer import Answer, answer
 from sweeper.report.comparisons import against, headline, survival, tuned_vs_default
 from sweeper.report.decision import NOTHING, decision_map
 from sweeper.report.evidence import Key, gather
+from sweeper.report.searched import tunable
 from sweeper.report.statistics import Interval
 from sweeper.results.results import Results
 
@@ -110,12 +112,31 @@ def test_differences_from_the_baseline_have_its_sign():
     assert frame.at["third_family_", "reading"] == "survives"
 
 
-def test_a_search_that_kept_the_default_says_so():
+def test_what_tuning_gained_leaves_out_families_with_nothing_to_tune():
     results = synthetic(["dice", "combo"], levels=(0.97,), trials=12, seed=1)
     frame = tuned_vs_default(gather(results), results, headline(results)).set_index("family")
-    assert frame.at["dice", "reading"] == "the default won the search"
-    assert frame.at["dice", "difference"] == 0
+    assert set(frame.index) == {"combo"}
     assert frame.at["combo", "difference"] == pytest.approx(frame.at["combo", "tuned"] - frame.at["combo", "default"])
+    assert "Nothing to tune: dice." in everything(words(results))
+
+
+def test_a_search_that_chose_the_default_says_so():
+    results = synthetic(["combo"], levels=(0.97,), trials=1)
+    frame = tuned_vs_default(gather(results), results, headline(results)).set_index("family")
+    assert frame.at["combo", "reading"] == "the search chose the default"
+    assert frame.at["combo", "difference"] == 0
+    assert "the search chose the default: combo" in everything(words(results))
+
+
+def test_a_family_has_something_to_tune_if_any_domain_has_two_values():
+    results = synthetic(["focal", "dice", "tversky", "combo"])
+    families = results.meta["families"]
+    families["focal"]["hyperparameters"]["gamma"]["domain"] = {"choice": [2.0]}
+    families["focal"]["hyperparameters"]["alpha"]["domain"] = None
+    families["combo"]["hyperparameters"] = {"mode": {"domain": {"choice": ["a", "b"]}}}
+    assert tunable(results) == (["tversky", "combo"], ["focal", "dice"])
+    results.meta["study"]["training"]["lr"] = {"log_uniform": [1e-4, 1e-2]}
+    assert tunable(results) == (["focal", "dice", "tversky", "combo"], [])
 
 
 def test_least_cost_worked_by_hand():
@@ -141,3 +162,13 @@ def test_predicting_nothing_is_cheapest_when_every_family_raises_more_alarms_tha
     assert frame.at[0.5, "family"] == NOTHING
     assert frame.at[0.5, "cost"] == 0.5
     assert frame.at[20.0, "family"] == "cross_entropy"
+
+
+def test_a_threshold_at_the_end_of_those_tried_is_a_caution():
+    results = synthetic(families=("cross_entropy", "dice"), levels=(0.9, 0.97))
+    assert "lower bound" not in everything(words(results))
+    trials = results.trials.to_pylist()
+    for trial in trials:
+        trial["offset_at_limit"] = trial["family"] == "dice" and trial["level"] == 0.97
+    changed = dataclasses.replace(results, trials=pa.Table.from_pylist(trials, schema=results.trials.schema))
+    assert "The threshold of dice at 97\u00a0% was best at the last offset tried" in everything(words(changed))

@@ -87,23 +87,34 @@ def test_lead_shares_are_shares_and_follow_a_clear_gain():
 
 
 def test_curve_errors_are_known_once_per_seed():
-    results = synthetic(["dice"], levels=(0.97,))
-    rows = [
-        {"key": row["key"], "split": "test", "point": "argmax", "image": None, "class": "curve 1",
-         "metric": "curve_mae", "value": value}
-        for row, value in zip(
-            [row for row in results.trials.to_pylist() if row["stage"] == "confirm"], (0.02, 0.03, 0.04), strict=True
-        )
-    ]  # fmt: skip
-    import pyarrow as pa
-
-    scores = pa.concat_tables([results.scores, pa.Table.from_pylist(rows, schema=results.scores.schema)])
-    whole = Results(results.trials, scores, results.meta)
-    found = select(measured(whole, gather(whole)), metric="curve_mae", setting="tuned").iloc[0]
+    results = synthetic(["dice"], levels=(0.97,), curves=True)
+    rows = select(measured(results, gather(results)), setting="tuned", point="argmax").set_index(["class", "metric"])
+    found = rows.loc["curve 1", "curve_mae"]
     assert found["mean"] == pytest.approx(0.03)
     assert found["low"] < 0.02
     assert found["high"] > 0.04
     assert (found["seeds"], found["images"]) == (3, 0)
+
+
+def test_curve_scores_stay_within_what_they_can_be():
+    results = synthetic(["dice"], levels=(0.97,), curves=True)
+    rows = select(measured(results, gather(results)), setting="tuned", point="argmax").set_index(["class", "metric"])
+    # 0, 0.4, 0.4 and 0.2, 0.3: widened for so few seeds, their intervals would reach below 0 and above 0.5.
+    coverage, error = (rows.loc["curve 2", metric] for metric in ("curve_coverage", "curve_mae"))
+    assert (coverage["low"], error["low"], error["high"]) == (0, 0, 0.5)
+    assert coverage["mean"] == pytest.approx(0.8 / 3)
+
+
+def test_a_seed_that_never_predicts_a_curve_is_not_behind_its_error():
+    results = synthetic(["dice"], levels=(0.97,), curves=True)
+    rows = select(measured(results, gather(results)), setting="tuned", point="argmax").set_index(["class", "metric"])
+    error = rows.loc["curve 2", "curve_mae"]
+    assert (error["mean"], error["seeds"]) == (pytest.approx(0.25), 2)
+    alone = synthetic(["dice"], levels=(0.97,), curves=True, seeds=2)
+    rows = select(measured(alone, gather(alone)), setting="tuned", point="argmax").set_index(["class", "metric"])
+    error = rows.loc["curve 2", "curve_mae"]
+    assert (error["mean"], error["seeds"]) == (pytest.approx(0.2), 1)
+    assert np.isnan([error["low"], error["high"]]).all()
 
 
 def test_all_classes_is_the_mean_over_every_class():

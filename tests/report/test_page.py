@@ -1,29 +1,41 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markupsafe import Markup
 from PIL import Image
 
 from sweeper.errors import ResultsError
+from sweeper.report import document as document_module
+from sweeper.report.curves import unit_domain
 from sweeper.report.document import Document
 from sweeper.report.figure import Figure
 from sweeper.report.figures import draw_figures
-from sweeper.report.page import build_report, render
+from sweeper.report.measured import select
+from sweeper.report.page import build_report, left_behind, render
 from sweeper.report.sheets import set_tables
 from sweeper.report.theme import MOST, styles
+from sweeper.report.writing import percent
 from sweeper.results.results import Results
-from sweeper.results.schema import SCORES, TRIALS
+from sweeper.results.schema import MINORITY, SCORES, TRIALS
 
 from .synthetic import SHAPES, synthetic
 
+SVG = "{http://www.w3.org/2000/svg}"
 NASTY = "<b>di&ce</b>|_%$#{x}"
 
 
@@ -148,9 +160,11 @@ def test_latex_and_markdown_show_the_same_cells(results, report):
     made = set_tables(Document(results))["tuned_vs_default"]
     latex = (report.parent / "tables/tuned_vs_default.tex").read_text()
     markdown = (report.parent / "report.md").read_text()
-    for row in made.rows:
-        assert row[4] in latex
-        assert row[4] in markdown
+    assert len(made.grid.rows) == 3
+    for row in made.grid.rows:
+        assert str(row[4]) in latex
+        assert row[4].text in markdown
+        assert row[4].range.replace(" ", "&nbsp;") in markdown
 
 
 def test_markdown_shows_pictures_that_exist(report):
@@ -166,6 +180,175 @@ def test_panels_are_on_the_page_with_crisp_pixels(page):
     assert len(shown) == 2 * 5
 
 
+def test_scores_at_both_points_take_one_row_per_family_and_level(results, report):
+    document = Document(results)
+    made = set_tables(document)["operating_points"]
+    assert [(row[0].text, row[1].text) for row in made.grid.rows] == [
+        (family, percent(level)) for family in results.meta["families"] for level in (0.95, 0.97, 0.99)
+    ]
+    row = select(document.measured, family="tversky", level=0.97, setting="tuned", class_=MINORITY, metric="recall")
+    ends = row.set_index("point")
+    cell = next(row[3] for row in made.grid.rows if (row[0].text, row[1].text) == ("tversky", percent(0.97)))
+    assert cell.text == f"{ends.at['argmax', 'mean']:.3f} → {ends.at['shifted', 'mean']:.3f}"
+    assert cell.range.startswith(f"{ends.at['argmax', 'low']:.3f}–{ends.at['argmax', 'high']:.3f} → ")
+    # The files stay tidy.
+    assert len(made.frame) == len(made.tidy.rows) == 3 * 9
+    assert (report.parent / "tables/operating_points.tex").read_text().count(r"\\") == 27 + 1
+
+
+def test_only_long_tables_are_folded(results, report):
+    text, markdown = report.read_text(), (report.parent / "report.md").read_text()
+    tables = set_tables(Document(results))
+    assert tables["provenance"].grid.long
+    for made in tables.values():
+        # The standings are folded anyway: the answer above sums them up.
+        folded = made.grid.long or made.name == "standings"
+        assert (str(Markup.escape(made.summary)) in text) == folded
+        assert (str(Markup.escape(made.summary)) in markdown) == made.grid.long
+    assert markdown.count("<details>") == markdown.count("</details>") == sum(one.grid.long for one in tables.values())
+
+
+def test_a_folded_line_is_html_in_markdown_too(monkeypatch):
+    monkeypatch.setattr(Figure, "svg", "<svg/>")
+    monkeypatch.setattr(Figure, "png", b"")
+    results = synthetic(12, levels=(0.95, 0.97, 0.99), images=2, trials=2, rename={"focal": NASTY})
+    markdown = render(Document(results))["report.md"].decode()
+    # No backslashes: GitHub leaves what is inside HTML tags as it is.
+    assert "<summary>Does a difference from cross_entropy survive" in markdown
+
+
+def test_the_mean_over_all_classes_is_in_the_files_only(report):
+    assert "(all classes)" not in re.sub(r"<script.*?</script>", "", report.read_text(), flags=re.S)
+    assert "(all classes)" not in (report.parent / "report.md").read_text()
+    assert "(all classes)" in (report.parent / "tables/measured.csv").read_text()
+
+
+def test_families_with_nothing_to_tune_are_named_and_not_charted(results, report):
+    sentence = f"cross_entropy and {Markup.escape(NASTY)} have nothing to tune"
+    assert sentence in report.read_text()
+    assert {row[0].text for row in set_tables(Document(results))["tuned_vs_default"].grid.rows} == {"tversky"}
+    tuning = draw_figures(Document(results)).tuning
+    assert tuning is not None
+    assert {row["family"] for rows in tuning.spec["datasets"].values() for row in rows} == {"tversky"}
+
+
+def test_recovered_curves_are_shown_where_there_are_any(report, monkeypatch):
+    assert 'id="curves"' not in report.read_text()
+    monkeypatch.setattr(Figure, "svg", "<svg/>")
+    monkeypatch.setattr(Figure, "png", b"")
+    document = Document(synthetic(["dice", "tversky"], levels=(0.97, 0.99), images=3, curves=True))
+    made = set_tables(document)["curves"]
+    assert made.grid.head == ("family", "background", "curve 1: MAE %", "coverage %", "curve 2: MAE %", "coverage %")
+    assert len(made.grid.rows) == 4
+    _, _, first, found, second, seldom = made.grid.rows[0]
+    assert (first.text, found.text, seldom.text) == ("3.0", "98.0", "26.7")
+    assert second == ("25.0", "2 of 3 seeds")
+    files = render(document)
+    for name in ("report.html", "report.md"):
+        assert "left out of its MAE" in files[name].decode()
+    assert "figures/curves.svg" in files
+    figure = draw_figures(document).curves
+    assert figure is not None
+    assert figure.chart.to_dict(validate=True)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=9))
+def test_axes_of_scores_hold_them_within_0_and_1_and_are_never_a_point(scores: list[float]):
+    low, high = unit_domain(scores)
+    assert 0 <= low <= min(scores)
+    assert max(scores) <= high <= 1
+    assert high - low > 0.099
+    assert high - low < max(scores) - min(scores) + 0.22
+
+
+def test_the_dials_draw_stopped_trials_and_read_them(report):
+    results = synthetic(["tversky"], levels=(0.97,), trials=14, images=3)
+    (figure,) = draw_figures(Document(results)).dials
+    rows = [row for rows in figure.spec["datasets"].values() for row in rows if "measure" in row]
+    for measure in ("validation minority IoU", "recall", "precision"):
+        assert {row["status"] for row in rows if row["measure"] == measure} == {"completed", "stopped"}
+    for panel in figure.spec["hconcat"]:
+        domains = [layer["encoding"]["y"]["scale"]["domain"] for layer in panel["layer"] if "y" in layer["encoding"]]
+        assert domains
+        assert all(0 <= low < high <= 1 for low, high in domains)
+    assert "recall rises with β (rank correlation +1.00)" in figure.reading
+    assert "recall" not in figure.caption.split("Hollow")[1]
+
+
+def test_a_chart_says_that_stopped_trials_have_no_recall():
+    results = synthetic(["tversky"], levels=(0.97,), trials=6, images=3)
+    stopped = [row["key"] for row in results.trials.to_pylist() if row["status"] == "stopped"]
+    kept = pc.invert(pc.is_in(results.scores["key"], pa.array(stopped)))
+    (figure,) = draw_figures(Document(Results(results.trials, results.scores.filter(kept), results.meta))).dials
+    assert "Their recall and precision were not recorded." in figure.caption
+
+
+def extent(label: ElementTree.Element) -> tuple[float, float]:
+    """Where a number under an axis begins and ends, digits of 12 px being at most 8 px wide."""
+    at = float(re.findall(r"[-\d.]+", label.get("transform", ""))[0])
+    width = 8.0 * len(label.text or "")
+    before = {"start": 0.0, "middle": width / 2, "end": width}[label.get("text-anchor", "start")]
+    return at - before, at - before + width
+
+
+def test_axis_labels_do_not_run_into_each_other():
+    figures = draw_figures(Document(synthetic(["dice", "tversky"], images=3, collapsing=["tversky"])))
+    for figure in (figures.thresholds, figures.glance):
+        assert figure is not None
+        groups = ElementTree.fromstring(figure.svg).iter(f"{SVG}g")
+        pairs = 0
+        for axis in [group for group in groups if (group.get("class") or "").endswith("role-axis-label")]:
+            numbers = [one for one in axis.iter(f"{SVG}text") if re.fullmatch(r"\d\.\d+", one.text or "")]
+            places = sorted(extent(one) for one in numbers if one.get("opacity") != "0")
+            for left, right in itertools.pairwise(places):
+                assert right[0] - left[1] > 4
+                pairs += 1
+        assert pairs > 4
+
+
+def test_an_older_report_leaves_no_figures_or_tables_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(Figure, "svg", "<svg/>")
+    monkeypatch.setattr(Figure, "png", b"")
+    first = synthetic(["cross_entropy", "focal", "tversky"], levels=(0.97, 0.99), images=2, trials=3, curves=True)
+    second = synthetic(["tversky"], levels=(0.97, 0.99), images=2, trials=3)
+    build_report(first, tmp_path)
+    mine = [tmp_path / name for name in ("figures/mine.svg", "figures/glance.pdf", "tables/notes.csv", "dial_a.svg")]
+    for path in mine:
+        path.write_text("mine")
+    build_report(second, tmp_path)
+    written = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert written == {*render(Document(second)), *(str(path.relative_to(tmp_path)) for path in mine)}
+
+
+def test_every_file_has_a_name_that_a_later_build_knows_as_ours(tmp_path):
+    results = synthetic(["cross_entropy", "focal"], levels=(0.97, 0.99), images=2, trials=3, curves=True)
+    names = [name for name in render(Document(results)) if "/" in name]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert {str(path.relative_to(tmp_path)) for path in left_behind(tmp_path, ())} == set(names)
+
+
+def test_statistics_are_worked_out_once_per_build(monkeypatch):
+    monkeypatch.setattr(Figure, "svg", "<svg/>")
+    monkeypatch.setattr(Figure, "png", b"")
+    calls = []
+
+    def counted(name):
+        own = getattr(document_module, name)
+
+        def call(*args, **more):
+            calls.append(name)
+            return own(*args, **more)
+
+        return call
+
+    for name in ("gather", "measured", "answer"):
+        monkeypatch.setattr(document_module, name, counted(name))
+    render(Document(synthetic(["tversky", "dice"], levels=(0.97, 0.99), images=2, trials=3)))
+    assert sorted(calls) == ["answer", "gather", "measured"]
+
+
 EDGES = {
     "one level": {"levels": (0.97,)},
     "one family": {"families": ["tversky"]},
@@ -178,6 +361,8 @@ EDGES = {
     "no confirm": {"families": ["focal", "dice"], "confirm": False},
     "cells missing": {"families": ["focal", "dice"], "missing": [("dice", 0.97)]},
     "many families": {"families": 12},
+    "curves": {"families": ["focal", "dice"], "curves": True},
+    "curves, one seed": {"families": ["focal", "dice"], "curves": True, "seeds": 1},
 }
 
 
@@ -239,3 +424,28 @@ def test_a_browser_draws_every_chart_without_a_console_message(report, page, tmp
     widths = [int(width) for width in re.findall(r'<svg[^>]*class="marks" width="(\d+)"', done.stdout)]
     assert len(widths) == len(page.charts)
     assert min(widths) > 300
+
+
+MEASURE = """<script>
+document.querySelectorAll('details').forEach((one) => { one.open = true; });
+const wide = [...document.querySelectorAll('section:not(#panels) .scroll:has(table)')]
+  .filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.textContent.trim().slice(0, 60));
+document.title = 'wide: ' + JSON.stringify(wide);
+</script></body>"""
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
+def test_no_table_is_wider_than_a_page_of_1100_pixels(tmp_path, monkeypatch):
+    monkeypatch.setattr(Figure, "svg", "<svg/>")
+    monkeypatch.setattr(Figure, "png", b"")
+    results = synthetic(["cross_entropy", "lovasz_softmax", "tversky"], images=2, trials=3, curves=True)
+    page = tmp_path / "page.html"
+    page.write_text(render(Document(results))["report.html"].decode().replace("</body>", MEASURE))
+    command = [
+        BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1100,3000",
+        f"--user-data-dir={tmp_path}", "--dump-dom", page.as_uri(),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    found = re.search("<title>(.*?)</title>", done.stdout)
+    assert found is not None
+    assert found[1] == "wide: []"

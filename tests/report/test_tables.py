@@ -120,3 +120,16 @@ def test_a_tuned_training_hyperparameter_is_a_dial_of_every_family():
     (dial,) = dials(changed, headline(changed))
     assert (dial.name, dial.log, dial.default, dial.alone) == ("training.lr", True, None, True)
     assert set(dial.rows["value"]) == {0.002}
+
+
+def test_an_error_of_a_curve_has_its_coverage_beside_it():
+    results = synthetic(["dice", "tversky"], levels=(0.97, 0.99), curves=True)
+    frame = tables.curves(measured(results, gather(results)))
+    assert len(frame) == 2 * 2 * 2 * 2
+    one = frame.set_index(["family", "level", "class", "point"]).loc["dice", 0.97, "curve 2", "shifted"]
+    assert (one["mae"], one["coverage"]) == (pytest.approx(0.25), pytest.approx(0.8 / 3))
+    assert (one["mae_seeds"], one["seeds"]) == (2, 3)
+
+
+def test_data_without_curves_have_no_curve_table(rows):
+    assert tables.curves(rows).empty

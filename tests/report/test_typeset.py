@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import pandas as pd
 import pytest
 
 from sweeper.report.statistics import Interval
-from sweeper.report.typeset import Column, latex_text, level, spread, table, to_latex, to_markdown, word
+from sweeper.report.typeset import Cell, Column, Grid, latex_text, level, spread, table, to_latex, to_markdown, word
 from sweeper.report.writing import listed, number, percent, signed
 
 NASTY = 'a_b|c & 50% <i> $x$ #1 {y} \\z ~ ^ `q` "w" γ−1'
@@ -22,8 +23,10 @@ def made():
 
 
 def test_rows_are_written(made):
-    assert made.rows == (("dice", "97\u00a0%", "0.500 [0.400, 0.600]"), (NASTY, "99.5\u00a0%", "–"))
-    assert made.numeric == {1, 2}
+    written = tuple(tuple(map(str, row)) for row in made.grid.rows)
+    assert written == (("dice", "97\u00a0%", "0.500 [0.400, 0.600]"), (NASTY, "99.5\u00a0%", "–"))
+    assert made.grid.rows[0][2] == Cell("0.500", "[0.400, 0.600]")
+    assert made.grid.numeric == {1, 2}
 
 
 def test_latex_escapes_everything_it_would_take_for_its_own(made):
@@ -46,11 +49,32 @@ def test_latex_of_greek_and_signs():
 
 
 def test_markdown_keeps_three_cells_whatever_the_content(made):
-    lines = to_markdown(made).splitlines()
+    lines = to_markdown(made.grid).splitlines()
     assert len(lines) == 4
     for line in lines:
         assert len(re.findall(r"(?<!\\)\|", line)) == 4
     assert "<i>" not in lines[3]
+    assert "| 0.500 <sub>[0.400,&nbsp;0.600]</sub> |" in lines[2]
+
+
+def test_stacked_intervals_stand_on_a_line_of_their_own(made):
+    stacked = dataclasses.replace(made.grid, stacked=True)
+    assert "| 0.500<br><sub>[0.400,&nbsp;0.600]</sub> |" in to_markdown(stacked)
+
+
+def test_a_folded_table_says_what_it_holds(made):
+    assert made.summary == "A title: 2 rows, 2 families and 2 levels"
+    assert dataclasses.replace(made, about="all of it").summary == "A title: 2 rows, all of it"
+    row = made.grid.rows[0]
+    assert [Grid(made.grid.head, (row,) * count).long for count in (24, 25)] == [False, True]
+
+
+def test_groups_begin_where_the_first_cell_changes():
+    rows = tuple((Cell(name), Cell("x")) for name in ("a", "a", "b", "a"))
+    made = Grid(("first", "second"), rows)
+    assert made.starts == (True, False, True, True)
+    assert made.kinds == "grouped"
+    assert Grid(("first", "second"), rows[1:]).kinds == ""
 
 
 def test_numbers_as_readers_see_them():
