@@ -54,7 +54,8 @@ def family_scales(look: dict[str, Style], *, others: bool) -> dict[str, Any]:
     """Return the color, shape and dash encodings of the column `shown`, one common legend."""
     names = [*look, *([OTHER] if others else [])]
     values = [*look.values(), *([Style("#a9a9a9", "circle", (1, 0))] if others else [])]
-    legend = alt.Legend(title="family", symbolStrokeWidth=2, symbolSize=90, labelLimit=240)
+    # Below the panels: beside them it would be cut off on a narrow window.
+    legend = alt.Legend(title="family", orient="bottom", columns=5, symbolStrokeWidth=2, symbolSize=90, labelLimit=240)
 
     def scale(values: list[Any]) -> alt.Scale:
         return alt.Scale(domain=names, range=values)
