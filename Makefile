@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 .PHONY: demo test check clean
 
-demo: $(VENV)/.installed  ## Compare five families at four levels on synthetic logs (about 8 minutes on 2 cores)
+demo: $(VENV)/.installed  ## Compare five families at four levels on synthetic logs (5 to 8 minutes on 2 cores)
 	$(BIN)/sweeper run search_spaces/demo.yaml
 
 test: $(VENV)/.installed-dev  ## Run the tests

@@ -47,16 +47,25 @@ def finish(process: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
     return out, err
 
 
-def a_worker_of(driver: int) -> int:
-    """Return the process of one of the driver's Ray workers that runs trials."""
-    parents, workers = {}, []
+def a_process_of(driver: int, *names: bytes) -> int:
+    """Wait for a process below the driver whose command line holds one of `names`, and return it."""
+    deadline = time.monotonic() + 60
+    while (found := find_process(driver, names)) is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return found
+
+
+def find_process(driver: int, names: tuple[bytes, ...]) -> int | None:
+    parents, named = {}, []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
             parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            if (entry / "cmdline").read_bytes().startswith(b"ray::"):
-                workers.append(int(entry.name))
+            command = (entry / "cmdline").read_bytes().split(b"\0")[0]
+            if any(name in command for name in names):
+                named.append(int(entry.name))
         except OSError:
             continue  # it ended meanwhile
 
@@ -65,7 +74,7 @@ def a_worker_of(driver: int) -> int:
             process = parents.get(process, 0)
         return process == driver
 
-    return next(worker for worker in workers if descends(worker))
+    return next((process for process in named if descends(process)), None)
 
 
 @pytest.fixture(scope="module")
@@ -190,35 +199,51 @@ def test_browse_serves_the_store_on_this_machine_alone(whole):
     assert f"http://127.0.0.1:{port}" in err
 
 
+def wait_for(trials: int, folder: Path, process: subprocess.Popen[str]) -> None:
+    """Wait until that many trials are recorded."""
+    deadline = time.monotonic() + 200
+    while len(recorded(folder)) < trials:
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def recorded(folder: Path) -> set[str]:
+    return Journal(folder / "outbox").finished()
+
+
+def test_a_machine_that_is_lost_fails_no_trial_and_ends_the_study_resumably(study, tmp_path):
+    """Ray's own process of this machine dies, as when a node does; without it Tune would wait for ever."""
+    process = start(study, tmp_path, "--set", "training.steps_per_epoch=60")
+    wait_for(1, tmp_path / "tiny", process)
+    os.kill(a_process_of(process.pid, b"raylet/raylet"), signal.SIGKILL)
+    _, err = finish(process, code=1)
+    assert "give the same command again" in err
+    assert {record.status for record in Journal(tmp_path / "tiny" / "outbox").records()} <= {"completed", "stopped"}
+
+
 def test_killed_half_way_it_continues_to_the_same_scores(study, results, tmp_path):
     """kill -9 on the driver; then SIGTERM; then kill -9 on a worker: no trial twice, none missing, equal numbers."""
-    journal = tmp_path / "tiny" / "outbox" / "trials.log"
-
-    def wait_for(trials: int, process: subprocess.Popen[str]) -> None:
-        deadline = time.monotonic() + 200
-        while not journal.exists() or len(Journal(journal.parent).finished()) < trials:
-            assert process.poll() is None, process.communicate()[1]
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-
     killed = start(study, tmp_path)
-    wait_for(4, killed)
+    wait_for(4, tmp_path / "tiny", killed)
     os.kill(killed.pid, signal.SIGKILL)
     killed.communicate()
-    first = set(Journal(journal.parent).finished())
+    first = recorded(tmp_path / "tiny")
 
     stopped = start(study, tmp_path)
-    wait_for(len(first) + 3, stopped)
+    wait_for(len(first) + 3, tmp_path / "tiny", stopped)
     os.kill(stopped.pid, signal.SIGTERM)
     _, err = finish(stopped, code=75)
     assert "same command" in err
-    second = set(Journal(journal.parent).finished())
+    second = recorded(tmp_path / "tiny")
     assert first < second
 
     last = start(study, tmp_path)
-    wait_for(len(second) + 1, last)
-    os.kill(a_worker_of(last.pid), signal.SIGKILL)
-    finish(last)
+    wait_for(len(second) + 1, tmp_path / "tiny", last)
+    # A worker that runs trials; not Ray's agents, whose end takes the whole node with it.
+    os.kill(a_process_of(last.pid, b"ray::ResourceTrainable", b"ray::TrialActor"), signal.SIGKILL)
+    _, err = finish(last)
+    assert "its worker died, the trial starts again" in err
     ended = sweeper.load_results(tmp_path / "tiny")
     trials, scores = comparable(ended)
     assert trials.equals(comparable(results)[0])

@@ -67,6 +67,13 @@ def ray_session(address: str | None) -> Iterator[None]:
         ray.shutdown()
 
 
+def has_machines() -> bool:
+    """Whether any node of the cluster joined is alive."""
+    import ray
+
+    return any(node["Alive"] for node in ray.nodes())  # type: ignore[no-untyped-call]
+
+
 def slots(resources: Resources) -> Slots:
     """Return what one trial takes on the cluster joined, and how many run at once.
 

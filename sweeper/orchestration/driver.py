@@ -21,6 +21,8 @@ from sweeper.search.sweep import Proposal, Sweep
 OUTCOME_SECONDS = 60.0
 """How long the outcome of a finished trial may take to appear; NFS caches for up to 60 seconds."""
 
+NODE_LOST = "Ray has lost every machine it ran trials on; nothing recorded is lost, give the same command again"
+
 EPOCH_METRICS = ("iou", "f1", "precision", "recall")
 """Minority scores that every epoch reports: a trial stopped early has these of the epoch it reached."""
 
@@ -40,10 +42,18 @@ class Driver:
         record: Called with every finished trial; must make it durable before it returns.
         job: What all trials of the run share.
         listener: Who is told.
+        healthy: Whether there is still a machine to run trials on; a trial that ends because there is none has not
+            failed.
     """
 
     def __init__(
-        self, sweep: Sweep, folder: RunFolder, record: Callable[[TrialRecord], None], job: Job, listener: Listener
+        self,
+        sweep: Sweep,
+        folder: RunFolder,
+        record: Callable[[TrialRecord], None],
+        job: Job,
+        listener: Listener,
+        healthy: Callable[[], bool] = lambda: True,
     ) -> None:
         self.sweep = sweep
         self.failure: SweeperError | None = None
@@ -52,6 +62,7 @@ class Driver:
         self._record = record
         self._job = job
         self._listener = listener
+        self._healthy = healthy
         self._reports: dict[str, Mapping[str, Any]] = {}
         self._stopped: set[str] = set()
 
@@ -91,6 +102,14 @@ class Driver:
         self._reports[key] = {"history": history, "setup": report.get("setup")}
         return key not in self._stopped
 
+    def restarted(self, key: str) -> None:
+        """Take that a trial's worker died and that the trial starts again, from its last checkpoint if it has one."""
+        proposal = self.sweep.running.get(key)
+        if proposal is not None:
+            trial = proposal.trial
+            where = f"{trial.family} at {trial.level:g}, seed {trial.seed}"
+            self._listener.note(f"{where}: its worker died, the trial starts again")
+
     def ended(self, key: str, *, done: bool = False, error: bool = False) -> None:
         """Take the end of a trial.
 
@@ -109,7 +128,9 @@ class Driver:
         else:
             outcome = self._outcome(key, patience=OUTCOME_SECONDS if done else 0.0)
         self._stopped.discard(key)
-        if outcome is None and error and not self._trouble(key):
+        if outcome is None and error and not self._healthy():
+            self.failure = SweeperError(NODE_LOST)
+        elif outcome is None and error and not self._trouble(key):
             outcome = _from_report(report, "failed", "its worker died again and again; see the Ray logs", metric)
         if outcome is None and done:
             self.failure = RunFolderError(

@@ -16,7 +16,7 @@ from sweeper.data.levels import LevelWeights, level_weights
 from sweeper.data.patches import SPLITS, Prepared, SplitName
 from sweeper.data.prepare import prepare
 from sweeper.errors import Interrupted, LevelError
-from sweeper.orchestration.cluster import ray_session, slots
+from sweeper.orchestration.cluster import has_machines, ray_session, slots
 from sweeper.orchestration.driver import Driver
 from sweeper.orchestration.events import Listener, Silent
 from sweeper.orchestration.folder import Lease, RunFolder, check_writable, data_cache
@@ -210,7 +210,7 @@ def _run_trials(
             import_paths=tuple(dict.fromkeys([os.getcwd(), *(path for path in sys.path if path)])),
         )
         listener.planned(sweep, share.concurrent)
-        driver = Driver(sweep, folder, courier.record, job, listener)
+        driver = Driver(sweep, folder, courier.record, job, listener, has_machines)
         try:
             run_trials(driver, share, folder.scratch)
         finally:

@@ -7,8 +7,10 @@ what Tune pickles for `Tuner.restore` is left empty on purpose.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,12 +20,17 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from sweeper.orchestration.cluster import Slots
-from sweeper.orchestration.driver import Driver
+from sweeper.errors import SweeperError
+from sweeper.orchestration.cluster import Slots, has_machines
+from sweeper.orchestration.driver import NODE_LOST, Driver
 from sweeper.orchestration.job import Job, Work
 
 MAX_WORKER_DEATHS = 3
 """How often a trial whose worker or machine died is started again, from its last checkpoint."""
+
+
+WATCH_SECONDS = 5.0
+"""How often the driver looks whether there is still a machine."""
 
 
 class TrialActor(tune.Trainable):
@@ -103,6 +110,28 @@ class DriverScheduler(FIFOScheduler):
         return {**self.__dict__, "driver": None}
 
 
+class Watch(tune.Callback):
+    """Tells of workers that died, and ends the experiment when no machine is left: Tune would wait for one for ever."""
+
+    def __init__(self, driver: Driver) -> None:
+        self.driver: Driver | None = driver
+        self.checked = time.monotonic()
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        assert self.driver is not None
+        self.driver.restarted(trial.config["key"])
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        if time.monotonic() - self.checked < WATCH_SECONDS:
+            return
+        self.checked = time.monotonic()
+        if not has_machines():
+            raise SweeperError(NODE_LOST)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "driver": None}
+
+
 def _folder_name(trial: Any) -> str:
     return str(trial.trial_id)
 
@@ -114,6 +143,8 @@ def run_trials(driver: Driver, slots: Slots, scratch: Path) -> None:
     # Tune's own loggers cost more than a short trial, and its tables would draw over our display.
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    # The end of a worker is a line of ours, not a traceback of Tune's; the Ray logs have both.
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     tuner = tune.Tuner(
         tune.with_resources(TrialActor, {"cpu": slots.cpu, "gpu": slots.gpu}),
         tune_config=tune.TuneConfig(
@@ -129,6 +160,7 @@ def run_trials(driver: Driver, slots: Slots, scratch: Path) -> None:
             storage_path=str(scratch),
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=MAX_WORKER_DEATHS),
+            callbacks=[Watch(driver)],
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     )
