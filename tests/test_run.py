@@ -240,7 +240,7 @@ def test_killed_half_way_it_continues_to_the_same_scores(study, results, tmp_pat
 
     last = start(study, tmp_path)
     wait_for(len(second) + 1, tmp_path / "tiny", last)
-    # A worker that runs trials; not Ray's agents, whose end takes the whole node with it.
+    # A worker that runs trials; the end of Ray's other processes takes the whole node with it.
     os.kill(a_process_of(last.pid, b"ray::ResourceTrainable", b"ray::TrialActor"), signal.SIGKILL)
     _, err = finish(last)
     assert "its worker died, the trial starts again" in err

@@ -302,13 +302,17 @@ def _curves(document: Document) -> Table | None:
     def coverage(row: Any) -> Cell:
         return score_cell(Interval(row.coverage, row.coverage_low, row.coverage_high), factor=100, places=1)
 
+    partial = ""
+    if (frame["mae_seeds"] < frame["seeds"]).any():
+        partial = " Where only some seeds have an MAE, it is their mean, and their number stands for the interval."
     return table(
         "curves",
         "Curves recovered from the masks",
         "Tuned, argmax, whole test logs, which have no level weights: the level is that of training. MAE: mean "
         "distance to the true curve, in % of the track width; a position at random is 25 % off, and a log in which a "
         "curve is never predicted counts as that. Coverage: % of the depth rows with ink of the curve in which it was "
-        "found. Mean of seeds with 95 % intervals over seeds alone. Scores at the shifted threshold are in the files.",
+        f"found. Mean of seeds with 95 % intervals over seeds alone.{partial} Scores at the shifted threshold are in "
+        "the files.",
         frame,
         [
             FAMILY,

@@ -115,9 +115,8 @@ def offsets_at_limit(results: Results) -> pd.DataFrame:
 def curves(measured: pd.DataFrame) -> pd.DataFrame:
     """Return how well the curves of a raster log are recovered, tuned; empty for data without curves.
 
-    Columns: family, level, class, point, mae, mae_low, mae_high (in track widths), mae_seeds (in which the curve was
-    predicted at all, so that there is an error), coverage, coverage_low, coverage_high (share of the depth rows in
-    which it was found), seeds.
+    Columns: family, level, class, point, mae, mae_low, mae_high (in track widths), mae_seeds (those that have an
+    error), coverage, coverage_low, coverage_high (share of the depth rows with ink in which it was found), seeds.
     """
     columns = ["family", "level", "class", "point"]
     rows = select(measured, setting="tuned").set_index(columns)

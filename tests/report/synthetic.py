@@ -250,7 +250,7 @@ def _score_rows(key: str, point: str, counts: Mapping[str, list[tuple[float, ...
 
 
 def curve_rows(key: str, point: str, seed: int) -> list[tuple[Any, ...]]:
-    """Curve 1 is off by 2, 3, ... % of the track; curve 2 is never predicted with the first seed."""
+    """Curve 1 is off by 2, 3, ... % of the track; curve 2 has no error with the first seed."""
     nth = seed - 1000
     shown = {"curve 1": (0.02 + 0.01 * nth, 0.98), "curve 2": (None, 0.0) if nth == 0 else (0.1 + 0.1 * nth, 0.4)}
     return [

@@ -105,7 +105,7 @@ def test_curve_scores_stay_within_what_they_can_be():
     assert coverage["mean"] == pytest.approx(0.8 / 3)
 
 
-def test_a_seed_that_never_predicts_a_curve_is_not_behind_its_error():
+def test_a_seed_without_an_error_is_not_behind_its_mean():
     results = synthetic(["dice"], levels=(0.97,), curves=True)
     rows = select(measured(results, gather(results)), setting="tuned", point="argmax").set_index(["class", "metric"])
     error = rows.loc["curve 2", "curve_mae"]

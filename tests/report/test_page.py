@@ -245,7 +245,8 @@ def test_recovered_curves_are_shown_where_there_are_any(report, monkeypatch):
     assert second == ("25.0", "2 of 3 seeds")
     files = render(document)
     for name in ("report.html", "report.md"):
-        assert "left out of its MAE" in files[name].decode()
+        assert "a position at random is 25 % off" in files[name].decode()
+        assert "only some seeds have an MAE" in files[name].decode()
     assert "figures/curves.svg" in files
     figure = draw_figures(document).curves
     assert figure is not None
