@@ -87,7 +87,7 @@ class PlanReport:
             "",
             f"search:  {plan.search_trials} trials",
             f"confirm: at most {plan.confirm_trials} trials ({study.confirm.seeds} seeds)",
-            f"cost:    about {cost.trial:.1f} s per trial ({cost.step * 1000:.0f} ms per step, "
+            f"cost:    about {_duration(cost.trial)} per trial ({cost.step * 1000:.0f} ms per step, "
             f"{cost.validation:.1f} s per validation), {cost.slots.concurrent} at once: roughly "
             f"{_duration(cost.study)} on this machine, measured with {cost.family}",
         ]
