@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
+from sweeper.durations import duration
 from sweeper.orchestration.events import Listener
 from sweeper.results.record import TrialRecord
 from sweeper.search.sweep import Proposal, Sweep
@@ -204,7 +205,7 @@ class _Eta:
         if done < 2 or left <= 0:
             return ""
         seconds = (time.monotonic() - self._began) / done * left
-        return f"; about {_duration(seconds)} left"
+        return f"; about {duration(seconds)} left"
 
     def _done(self, sweep: Sweep) -> int:
         return sum(done for done, _ in sweep.totals().values())
@@ -224,11 +225,3 @@ def _totals(sweep: Sweep) -> str:
 def _meter(done: int, planned: int, width: int = 12) -> str:
     filled = width * done // planned if planned else 0
     return f"{'━' * filled}{'╌' * (width - filled)} {done}/{planned}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

@@ -18,6 +18,7 @@ ROOT = Path(sweeper.__file__).parent
 MAY_IMPORT = {
     "errors": set(),
     "files": set(),
+    "durations": set(),
     "domains": {"errors"},
     "losses": {"errors", "domains"},
     "results": {"errors", "domains", "files"},
@@ -28,6 +29,7 @@ MAY_IMPORT = {
     "tracking": {"errors", "domains", "files", "results"},
     "report": {"errors", "domains", "files", "results"},
     "orchestration": {
+        "durations",
         "errors",
         "domains",
         "files",
@@ -40,7 +42,7 @@ MAY_IMPORT = {
         "results",
         "report",
     },
-    "progress": {"orchestration", "search", "results"},
+    "progress": {"durations", "orchestration", "search", "results"},
 }
 """What each part of the package may import of it; `api` and `cli` may import everything."""
 

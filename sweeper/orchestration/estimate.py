@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from sweeper.durations import duration
 from sweeper.orchestration.cluster import Slots, allot, available_cores
 from sweeper.orchestration.run import Checked
 from sweeper.search.sweep import Sweep
@@ -87,9 +88,9 @@ class PlanReport:
             "",
             f"search:  {plan.search_trials} trials",
             f"confirm: at most {plan.confirm_trials} trials ({study.confirm.seeds} seeds)",
-            f"cost:    about {_duration(cost.trial)} per trial ({cost.step * 1000:.0f} ms per step, "
+            f"cost:    about {duration(cost.trial)} per trial ({cost.step * 1000:.0f} ms per step, "
             f"{cost.validation:.1f} s per validation), {cost.slots.concurrent} at once: roughly "
-            f"{_duration(cost.study)} on this machine, measured with {cost.family}",
+            f"{duration(cost.study)} on this machine, measured with {cost.family}",
         ]
         return "\n".join(lines)
 
@@ -126,11 +127,3 @@ def estimate(checked: Checked) -> PlanReport:
     return PlanReport(
         checked, Estimate(step, validation, trial, trials * trial / shared.concurrent, shared, proposal.trial.family)
     )
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

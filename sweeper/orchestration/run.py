@@ -24,7 +24,7 @@ from sweeper.orchestration.job import Job
 from sweeper.orchestration.meta import build_meta
 from sweeper.orchestration.publish import conclude, target_of, write_identity
 from sweeper.report.document import Document
-from sweeper.report.page import build_report
+from sweeper.report.page import write_report
 from sweeper.results.assemble import assemble
 from sweeper.results.parquet import save
 from sweeper.results.record import TrialRecord
@@ -154,8 +154,9 @@ def run(
         _warn_of_mixture(records, listener)
         results = assemble(records, build_meta(sweep, checked.data, command=command))
         save(results, folder.results)
-        report = build_report(results, folder.report, panels=folder.panels)
-        answer = Document(results).answer.summary
+        document = Document(results)
+        report = write_report(document, folder.report, panels=folder.panels)
+        answer = document.answer.summary
         reason = courier.last_error if unsent else conclude(target, results.meta, folder)
         return RunOutcome(folder.path, results, report, answer, tracking_uri.redact(target.uri), unsent, reason)
 

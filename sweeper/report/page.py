@@ -60,7 +60,12 @@ def build_report(results: Results, folder: Path, *, panels: Path | None = None, 
 
     Raises: ResultsError when a panel cannot be read or the folder cannot be written.
     """
-    files = render(Document(results, seed=seed), panel_grid(results, panels))
+    return write_report(Document(results, seed=seed), folder, panels=panels)
+
+
+def write_report(document: Document, folder: Path, *, panels: Path | None = None) -> Path:
+    """Write a document as `build_report` does; what it has computed is not computed again."""
+    files = render(document, panel_grid(document.results, panels))
     try:
         for name, content in files.items():
             write_bytes(folder / name, content)
