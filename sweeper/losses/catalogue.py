@@ -1,4 +1,4 @@
-"""The table of loss families. A new loss is a function and its row beside it, and one line here."""
+"""The table of loss families. A new loss is a function and its row beside it, and one line in its level's `ROWS`."""
 
 from __future__ import annotations
 
@@ -8,28 +8,14 @@ from types import MappingProxyType
 from typing import Any
 
 from sweeper.errors import LossError, UnknownFamily
-from sweeper.losses.combination import COMBO, DICE_CE
 from sweeper.losses.custom import load_family
+from sweeper.losses.families import boundary, combination, pixel, region, structural
 from sweeper.losses.family import Family
 from sweeper.losses.module import Loss
-from sweeper.losses.pixel import CROSS_ENTROPY, FOCAL, WEIGHTED_CROSS_ENTROPY
 from sweeper.losses.primitives import IGNORE_INDEX
-from sweeper.losses.region import DICE, FOCAL_TVERSKY, GENERALIZED_DICE, IOU, LOVASZ_SOFTMAX, TVERSKY
 
 FAMILIES: Mapping[str, Family] = MappingProxyType(
-    {
-        "cross_entropy": CROSS_ENTROPY,
-        "weighted_cross_entropy": WEIGHTED_CROSS_ENTROPY,
-        "focal": FOCAL,
-        "dice": DICE,
-        "generalized_dice": GENERALIZED_DICE,
-        "iou": IOU,
-        "lovasz_softmax": LOVASZ_SOFTMAX,
-        "tversky": TVERSKY,
-        "focal_tversky": FOCAL_TVERSKY,
-        "combo": COMBO,
-        "dice_ce": DICE_CE,
-    }
+    {row.name: row for row in (*pixel.ROWS, *region.ROWS, *boundary.ROWS, *combination.ROWS, *structural.ROWS)}
 )
 
 ALIASES: Mapping[str, str] = MappingProxyType({alias: name for name, row in FAMILIES.items() for alias in row.aliases})

@@ -13,11 +13,12 @@ from torch import Tensor
 from sweeper.domains import Fixed, Uniform, outside
 from sweeper.errors import LossError, UserError, suggest
 from sweeper.losses.family import Family, Hyperparameter
+from sweeper.losses.needs import ARTEFACTS, EVERY
 
 REAL = Uniform(-sys.float_info.max, sys.float_info.max)
 """Every number: what a function's default says of its legal values is nothing."""
 
-TRAINER_ARGUMENTS = ("class_frequencies",)
+TRAINER_ARGUMENTS = tuple(name for name in EVERY if name not in ARTEFACTS)
 """Keywords that the trainer fills in where a function has them."""
 
 

@@ -12,9 +12,28 @@ from sweeper.domains import Domain, Fixed, Value
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from sweeper.losses.companion import Companion, Setup
+
 Level = Literal["pixel", "region", "boundary", "combination", "structural"]
 Overlap = Literal["per-pixel", "overlap-aware", "boundary-aware", "mixed"]
 Tradeoff = Literal["symmetric", "class-weighted", "tunable"]
+
+Check = Literal[
+    "non-negative",
+    "perfect",
+    "padding",
+    "pixel order",
+    "image order",
+    "logit shift",
+    "class order",
+    "mirror",
+    "gradient",
+    "descent",
+    "float32",
+    "vmap settings",
+    "vmap models",
+]
+"""Demands of the conformance suite that a family may be exempt from, with the reason. All others hold for every one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,6 +50,10 @@ class Hyperparameter:
     """What raising it does to precision and recall, in a few words."""
     static: bool = False
     """A static argument changes the graph (a word, a size); a dynamic one may be a 0-d tensor under vmap."""
+    ramps: str | None = None
+    """The argument whose course over training this one decides, see `losses.ramp`; it is none of the function's own."""
+    default: Value = None
+    """Only of a hyperparameter that is no argument of the function; else the function's keyword default counts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +75,17 @@ class Family:
     hyperparameters: Mapping[str, Hyperparameter] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
-    """What the trainer must pass by keyword beyond hyperparameters: `class_frequencies`, (C,) float32, the
-    level-weighted share of each class among the training pixels."""
+    """What the trainer must pass by keyword beyond hyperparameters, or have ready for the companion: the names of
+    `losses.needs`. With `narrow`, everything that any setting may need."""
+    narrow: Callable[[Mapping[str, Value]], tuple[str, ...]] | None = None
+    """Which of `needs` a setting has, where that depends on it; given every hyperparameter."""
+    companion: Callable[[Setup], Companion | None] | None = None
+    """Makes the module that the loss brings along, passed to the function as `companion`; None where a setting has
+    none."""
+    exempt: Mapping[Check, str] = field(default_factory=dict)
+    """Demands of the conformance suite that do not hold for this loss by its nature, each with the reason."""
+    errata: tuple[str, ...] = ()
+    """Where surveys or well-known code misprint this loss, and what is right."""
     limits: str = ""
     """Known failure modes, in a sentence or two."""
 
@@ -65,8 +97,11 @@ class Family:
     @property
     def defaults(self) -> dict[str, Value]:
         """The untuned setting: every hyperparameter at its default."""
-        signature = inspect.signature(self.function)
-        return {name: signature.parameters[name].default for name in self.hyperparameters}
+        signature = inspect.signature(self.function).parameters
+        return {
+            name: signature[name].default if name in signature else dial.default
+            for name, dial in self.hyperparameters.items()
+        }
 
     @property
     def domains(self) -> dict[str, Domain]:
@@ -75,3 +110,7 @@ class Family:
             name: Fixed(self.defaults[name]) if dial.search is None else dial.search
             for name, dial in self.hyperparameters.items()
         }
+
+    def needs_at(self, settings: Mapping[str, Value]) -> tuple[str, ...]:
+        """Return what a setting needs, hyperparameters left out at their default."""
+        return self.needs if self.narrow is None else self.narrow(self.defaults | dict(settings))

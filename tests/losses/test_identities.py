@@ -9,10 +9,15 @@ import math
 import pytest
 import torch
 
-from sweeper.losses.combination import combo, dice_ce
-from sweeper.losses.pixel import cross_entropy, focal, weighted_cross_entropy
+from sweeper.losses.families.combination.combo import combo
+from sweeper.losses.families.combination.dice_ce import dice_ce
+from sweeper.losses.families.pixel.cross_entropy import cross_entropy, weighted_cross_entropy
+from sweeper.losses.families.pixel.focal import focal
+from sweeper.losses.families.region.dice import dice, generalized_dice
+from sweeper.losses.families.region.iou import iou
+from sweeper.losses.families.region.lovasz import lovasz_softmax
+from sweeper.losses.families.region.tversky import focal_tversky, tversky
 from sweeper.losses.primitives import prepare, soft_counts
-from sweeper.losses.region import dice, focal_tversky, generalized_dice, iou, lovasz_softmax, tversky
 
 from .batches import IGNORED, random_batch
 from .golden import PICTURES

@@ -12,9 +12,13 @@ import pytest
 import torch
 from torch.nn import functional
 
-from sweeper.losses.combination import dice_ce
-from sweeper.losses.pixel import cross_entropy, focal, weighted_cross_entropy
-from sweeper.losses.region import dice, generalized_dice, iou, lovasz_softmax, tversky
+from sweeper.losses.families.combination.dice_ce import dice_ce
+from sweeper.losses.families.pixel.cross_entropy import cross_entropy, weighted_cross_entropy
+from sweeper.losses.families.pixel.focal import focal
+from sweeper.losses.families.region.dice import dice, generalized_dice
+from sweeper.losses.families.region.iou import iou
+from sweeper.losses.families.region.lovasz import lovasz_softmax
+from sweeper.losses.families.region.tversky import tversky
 
 from .batches import IGNORED, random_batch
 from .golden import PICTURES

@@ -9,7 +9,10 @@ import torch
 
 from sweeper.errors import LossError
 from sweeper.losses.catalogue import FAMILIES
-from sweeper.losses.pixel import cross_entropy, focal, weighted_cross_entropy
+from sweeper.losses.families.pixel.cross_entropy import cross_entropy, weighted_cross_entropy
+from sweeper.losses.families.pixel.focal import focal
+from sweeper.losses.families.region.dice import dice
+from sweeper.losses.families.region.lovasz import lovasz_softmax
 from sweeper.losses.primitives import (
     batch_frequencies,
     class_mean,
@@ -21,7 +24,6 @@ from sweeper.losses.primitives import (
     sorted_errors,
     tversky_index,
 )
-from sweeper.losses.region import dice, lovasz_softmax
 
 from .batches import IGNORED, random_batch
 from .golden import PICTURES

@@ -1,15 +1,14 @@
-"""Losses that are a mean over pixels, each pixel judged by itself: cross-entropy and its reweightings."""
+"""Cross-entropy, plain and weighted by the rarity of a class."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from sweeper.domains import Uniform
 from sweeper.losses.family import Family, Hyperparameter
-from sweeper.losses.options import NON_NEGATIVE, NORMALIZE, SHARE
+from sweeper.losses.options import NORMALIZE
 from sweeper.losses.primitives import (
     FLOOR,
     IGNORE_INDEX,
@@ -18,7 +17,6 @@ from sweeper.losses.primitives import (
     batch_frequencies,
     check_option,
     dial,
-    foreground_weights,
     masked_mean,
     prepare,
     vector,
@@ -92,40 +90,6 @@ def weighted_cross_entropy(
     return masked_mean(pixels.cross_entropy, pixels.valid, pixel_weights)
 
 
-def focal(
-    logits: Tensor,
-    target: Tensor,
-    *,
-    gamma: Dial = 2.0,
-    alpha: Dial | None = None,
-    ignore_index: int = IGNORE_INDEX,
-) -> Tensor:
-    """Return cross-entropy with easy pixels faded out, the softmax form, meaned over valid pixels: a scalar ≥ 0.
-
-        L = ⟨a(yₙ) (1 − pₙ)^γ (−log pₙ)⟩,    a = 1 − α on class 0 and α on all others, or 1 everywhere
-
-    Args:
-        logits: (B, C, H, W), any real numbers.
-        target: (B, H, W) int64, class indices or `ignore_index`.
-        gamma: γ ≥ 0, searched in [0, 5]. 0 is cross-entropy. Raising it fades pixels that are nearly right, most of
-            them background, and so moves the gradient to hard pixels: recall of the minority rises, confidence falls.
-        alpha: α in [0, 1], or None for no class weights. Raising it raises foreground recall and lowers precision.
-            None and ½ differ only in scale, by a factor of 2.
-
-    Raises: LossError on shapes or dtypes other than these.
-    Source: Lin, Goyal, Girshick, He, Dollár, "Focal loss for dense object detection", ICCV 2017, arXiv:1708.02002
-    (there a sigmoid, divided by the number of positive anchors).
-    Fails: the loss and its gradient shrink as γ grows; with an optimizer that is not scale-free that is a smaller
-    learning rate in disguise. Hard pixels include wrongly labelled ones.
-    """
-    pixels = prepare(logits, target, ignore_index)
-    fade = torch.exp(dial(gamma, pixels.log_prob) * pixels.log_one_minus_true)
-    terms = fade * pixels.cross_entropy
-    if alpha is not None:
-        terms = foreground_weights(pixels, dial(alpha, pixels.log_prob)) * terms
-    return masked_mean(terms, pixels.valid)
-
-
 CROSS_ENTROPY = Family(
     function=cross_entropy,
     title="Cross-entropy",
@@ -138,6 +102,7 @@ CROSS_ENTROPY = Family(
     limits="Dominated by the background under imbalance: a constant background guess already scores low, and early "
     "training often stays there.",
 )
+
 
 WEIGHTED_CROSS_ENTROPY = Family(
     function=weighted_cross_entropy,
@@ -159,31 +124,4 @@ WEIGHTED_CROSS_ENTROPY = Family(
     aliases=("wce", "weighted_ce", "weighted_bce", "class_weighted_cross_entropy"),
     needs=("class_frequencies",),
     limits="At κ = 1 a class of 1 % weighs a hundredfold: noisy gradients, and false alarms all around the object.",
-)
-
-FOCAL = Family(
-    function=focal,
-    title="Focal loss",
-    level="pixel",
-    overlap="per-pixel",
-    tradeoff="class-weighted",
-    formula="mean over pixels of −a(true class) (1 − p)^γ log p, p = p(true class)",
-    source="Lin et al. 2017, arXiv:1708.02002",
-    hyperparameters={
-        "gamma": Hyperparameter(
-            symbol="γ",
-            legal=NON_NEGATIVE,
-            search=Uniform(0.0, 5.0),
-            effect="easy pixels fade and the gradient moves to hard, mostly minority ones: recall rises, confidence "
-            "falls; 0 is cross-entropy",
-        ),
-        "alpha": Hyperparameter(
-            symbol="α",
-            legal=SHARE,
-            effect="foreground recall rises, precision falls; unset, classes weigh alike",
-        ),
-    },
-    aliases=("fl", "focal_loss"),
-    limits="Loss and gradient shrink as γ grows, so that γ and the learning rate are confounded unless both are tuned "
-    "or the optimizer is scale-free. Wrongly labelled pixels are hard pixels.",
 )

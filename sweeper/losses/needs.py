@@ -1,0 +1,23 @@
+"""What a loss can ask of whoever trains with it, by name, beyond its hyperparameters."""
+
+from __future__ import annotations
+
+from sweeper.maps.kinds import KINDS
+
+CONSTANTS = ("class_frequencies",)
+"""Of the data set. `class_frequencies` is (C,) float32, the level-weighted share of each class among the training
+pixels. Optional for the function: without it, it falls back to the batch."""
+
+MAPS = tuple(KINDS)
+"""Of the target, (B, K, H, W): see `maps.kinds`. Optional for the function: without one it computes it from the target,
+on the CPU."""
+
+STEP = ("images", "features", "classifier", "step")
+"""Of the training step. `images` is (B, channels, H, W) float32, normalized. `features` is (B, D, H, W), the decoder's
+map that the model's last layer turns into logits, brought to the logits' size. `classifier` maps (…, D) features to
+(…, C) logits with the weights of that layer. `step` counts optimizer steps from 0."""
+
+ARTEFACTS = ("mask_autoencoder", "boundary_transform")
+"""Networks trained once on the training masks of a data set, before any trial, given to the companion's builder."""
+
+EVERY = (*CONSTANTS, *MAPS, *STEP, *ARTEFACTS)
