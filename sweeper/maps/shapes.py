@@ -40,7 +40,7 @@ def skeleton_distance(regions: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Return, per class, the city-block distance to its one-pixel-wide skeleton, (C, H, W), NEVER without one."""
     from skimage.morphology import skeletonize
 
-    return np.stack([cityblock(skeletonize(region))  # type: ignore[no-untyped-call] for region in regions])
+    return np.stack([cityblock(skeletonize(region)) for region in regions])  # type: ignore[no-untyped-call]
 
 
 def outline(regions: NDArray[np.bool_]) -> NDArray[np.uint8]:
