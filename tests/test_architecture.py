@@ -43,6 +43,7 @@ MAY_IMPORT = {
         "results",
         "report",
     },
+    "anatomy": {"errors", "domains", "files", "losses", "report"},
     "progress": {"durations", "orchestration", "search", "results"},
 }
 """What each part of the package may import of it; `api` and `cli` may import everything."""

@@ -14,7 +14,7 @@ from sweeper.report.comparisons import METRIC_NAMES
 from sweeper.report.theme import OTHER, Style, family_scales
 from sweeper.report.writing import percent
 
-Chart = alt.FacetChart | alt.HConcatChart | alt.ConcatChart
+Chart = alt.FacetChart | alt.HConcatChart | alt.VConcatChart | alt.ConcatChart
 
 PANEL = 265
 """Width of one panel, in pixels: three make a page."""

@@ -2,49 +2,25 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Collection
 from dataclasses import fields
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import jinja2
-import vl_convert
-from markupsafe import Markup
 
 from sweeper.errors import ResultsError
 from sweeper.files import write_bytes
 from sweeper.report import literature
 from sweeper.report.document import Document
-from sweeper.report.figure import VEGA_LITE, Figure
 from sweeper.report.figures import DIAL, Figures, draw_figures
 from sweeper.report.panels import PanelGrid, panel_grid
 from sweeper.report.searched import tunable
 from sweeper.report.sheets import NAMES, plane, set_tables
 from sweeper.report.statistics import REPS, stretch
-from sweeper.report.typeset import markdown_text, to_latex, to_markdown
-from sweeper.report.writing import listed, number, percent
+from sweeper.report.templating import render_page
+from sweeper.report.typeset import to_latex
 
 if TYPE_CHECKING:
     from sweeper.results.results import Results
-
-_EMBED = """
-const charts = document.querySelectorAll('[data-chart]');
-for (const place of charts) {
-  const spec = JSON.parse(document.getElementById('spec-' + place.dataset.chart).textContent);
-  const options = {
-    // Without a $schema vega-embed guesses, and takes a concatenation for Vega.
-    mode: 'vega-lite',
-    renderer: 'svg',
-    actions: {export: true, source: false, compiled: false, editor: false},
-    downloadFileName: place.dataset.chart,
-    tooltip: {theme: 'custom'},
-  };
-  vegaEmbed(place, spec, options).catch((error) => console.error(place.dataset.chart, error));
-}
-"""
 
 
 def build_report(results: Results, folder: Path, *, panels: Path | None = None, seed: int = 0) -> Path:
@@ -116,42 +92,5 @@ def render(document: Document, panels: PanelGrid | None = None) -> dict[str, byt
         "stretches": [(seeds, f"{stretch(seeds):.1f}") for seeds in (2, 3, 5, 10)],
     }
     for name in ("report.md", "report.html"):
-        files[name] = _environment().get_template(f"{name}.j2").render(words).encode()
+        files[name] = render_page(name, words)
     return files
-
-
-@cache
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("sweeper.report"),
-        autoescape=jinja2.select_autoescape(enabled_extensions=("html", "html.j2"), default=False),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"md": markdown_text, "markdown_table": to_markdown, "picture": _picture}
-    environment.globals |= {"script": _script, "style": _style, "specification": _specification}
-    environment.globals |= {"percent": percent, "number": number, "listed": listed}
-    return environment
-
-
-def _picture(figure: Figure) -> str:
-    return f"data:image/svg+xml;base64,{base64.b64encode(figure.svg.encode()).decode('ascii')}"
-
-
-def _specification(figure: Figure) -> Markup:
-    return Markup(figure.script)
-
-
-@cache
-def _script() -> Markup:
-    """Return Vega and the lines that draw the charts: the only script of the page."""
-    bundle: str = vl_convert.javascript_bundle(_EMBED, vl_version=VEGA_LITE)
-    if "</script" in bundle.lower():
-        raise ResultsError("this version of vl-convert makes a bundle that cannot be put into a page; use another one")
-    return Markup(bundle)
-
-
-@cache
-def _style() -> Markup:
-    return Markup(resources.files("sweeper.report").joinpath("templates/report.css").read_text("utf-8"))

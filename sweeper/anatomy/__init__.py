@@ -1,0 +1,1 @@
+"""How losses behave, without training: what they charge for which error, and where their gradient goes."""

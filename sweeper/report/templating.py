@@ -1,0 +1,74 @@
+"""Templates of a page in the style of the report: one file that works offline, with its HTML autoescaped."""
+
+from __future__ import annotations
+
+import base64
+from functools import cache
+from importlib import resources
+
+import jinja2
+import vl_convert
+from markupsafe import Markup
+
+from sweeper.errors import ResultsError
+from sweeper.report.figure import VEGA_LITE, Figure
+from sweeper.report.typeset import markdown_text, to_markdown
+from sweeper.report.writing import listed, number, percent
+
+_EMBED = """
+const charts = document.querySelectorAll('[data-chart]');
+for (const place of charts) {
+  const spec = JSON.parse(document.getElementById('spec-' + place.dataset.chart).textContent);
+  const options = {
+    // Without a $schema vega-embed guesses, and takes a concatenation for Vega.
+    mode: 'vega-lite',
+    renderer: 'svg',
+    actions: {export: true, source: false, compiled: false, editor: false},
+    downloadFileName: place.dataset.chart,
+    tooltip: {theme: 'custom'},
+  };
+  vegaEmbed(place, spec, options).catch((error) => console.error(place.dataset.chart, error));
+}
+"""
+
+
+def render_page(name: str, words: dict[str, object], *, package: str = "sweeper.report") -> bytes:
+    """Return a template of `package` filled in; it may import the parts of the report's own templates."""
+    return _environment(package).get_template(f"{name}.j2").render(words).encode()
+
+
+@cache
+def _environment(package: str) -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package), jinja2.PackageLoader("sweeper.report")]),
+        autoescape=jinja2.select_autoescape(enabled_extensions=("html", "html.j2"), default=False),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"md": markdown_text, "markdown_table": to_markdown, "picture": _picture}
+    environment.globals |= {"script": _script, "style": _style, "specification": _specification}
+    environment.globals |= {"percent": percent, "number": number, "listed": listed}
+    return environment
+
+
+def _picture(figure: Figure) -> str:
+    return f"data:image/svg+xml;base64,{base64.b64encode(figure.svg.encode()).decode('ascii')}"
+
+
+def _specification(figure: Figure) -> Markup:
+    return Markup(figure.script)
+
+
+@cache
+def _script() -> Markup:
+    """Return Vega and the lines that draw the charts: the only script of the page."""
+    bundle: str = vl_convert.javascript_bundle(_EMBED, vl_version=VEGA_LITE)
+    if "</script" in bundle.lower():
+        raise ResultsError("this version of vl-convert makes a bundle that cannot be put into a page; use another one")
+    return Markup(bundle)
+
+
+@cache
+def _style() -> Markup:
+    return Markup(resources.files("sweeper.report").joinpath("templates/report.css").read_text("utf-8"))
