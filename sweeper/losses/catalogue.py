@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any
 
-from sweeper.errors import LossError, UnknownFamily
+from sweeper.errors import LossError, UnknownFamily, UserError
 from sweeper.losses.custom import load_family
 from sweeper.losses.families import boundary, combination, pixel, region, structural
 from sweeper.losses.family import Family
@@ -20,14 +20,36 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
 
 ALIASES: Mapping[str, str] = MappingProxyType({alias: name for name, row in FAMILIES.items() for alias in row.aliases})
 
+_CONTRASTIVE = (
+    "contrastive coding (InfoNCE) compares the features of two views of a picture and looks at no segmentation target, "
+    "so that it pre-trains an encoder but is no loss of (logits, target); pixel_triplet is the family nearest to it"
+)
+
+OUTSIDE: Mapping[str, str] = MappingProxyType(
+    dict.fromkeys(("contrastive", "contrastive_coding", "infonce", "info_nce"), _CONTRASTIVE)
+)
+"""Names that surveys list among segmentation losses and that are none by the contract, each with the reason."""
+
+
+class OutsideContract(UnknownFamily):
+    """A name of `OUTSIDE`; the message says why it is no family."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.hint = OUTSIDE[name]
+        UserError.__init__(self, f"there is no loss family {name!r}: {self.hint}")
+
 
 def family(name: str) -> Family:
     """Return a family by its name, by an alias, or a user's own by dotted path `package.module:attribute`.
 
-    Raises: UnknownFamily, naming the nearest name or alias; UserError or LossError for a path that leads to no loss.
+    Raises: UnknownFamily, naming the nearest name or alias, or saying why there can be none; UserError or LossError for
+        a path that leads to no loss.
     """
     if ":" in name:
         return _users_own(name)
+    if name in OUTSIDE:
+        raise OutsideContract(name)
     if name in FAMILIES:
         return FAMILIES[name]
     if name in ALIASES:
@@ -38,7 +60,7 @@ def family(name: str) -> Family:
 
 
 def loss(name: str, *, ignore_index: int = IGNORE_INDEX, **settings: Any) -> Loss:
-    """Return a family at one setting as a torch module: `forward(logits, target)` gives a scalar.
+    """Return a family at one setting as a torch module: `forward(logits, target)` gives a scalar. See `module.Loss`.
 
     >>> loss("tversky", alpha=0.2, beta=0.8)
     Loss(tversky, alpha=0.2, beta=0.8, smooth=0.0, ignore_index=-100)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import ModuleType
 
 from torch import Tensor
@@ -26,7 +26,8 @@ def load_family(path: str) -> Family:
     """Import `package.module:attribute` and return it as a family.
 
     A `Family` is taken as it is. A function `f(logits, target, *, ignore_index, ...)` becomes one: each keyword whose
-    default is a number is a dynamic hyperparameter, not searched unless the study gives it a domain. A bare function
+    default is a number is a dynamic hyperparameter, not searched unless the study gives it a domain, and each of
+    `TRAINER_ARGUMENTS`, target maps and `features` among them, is filled in by the trainer. A bare function
     says nothing of its place on the two axes, so it is put at mixed, symmetric, with the source "user's own".
 
     Raises: UserError when there is no such module or attribute; LossError when it is no loss by the contract.
@@ -56,18 +57,35 @@ def check_family(family: Family) -> None:
     name = family.name
     parameters = _parameters(family.function, name)
     for key, hyperparameter in family.hyperparameters.items():
-        parameter = parameters.get(key)
-        if parameter is None or parameter.default is inspect.Parameter.empty:
-            raise LossError(f"{name}: hyperparameter {key!r} must be a keyword of the function, with a default")
-        if parameter.default is not None and (problem := outside(Fixed(parameter.default), hyperparameter.legal)):
+        _check_place(family, key, hyperparameter, parameters)
+        default = family.defaults[key]
+        if default is not None and (problem := outside(Fixed(default), hyperparameter.legal)):
             raise LossError(f"{name}: the default of {key} is not legal: {problem}")
         if hyperparameter.search is not None and (problem := outside(hyperparameter.search, hyperparameter.legal)):
             raise LossError(f"{name}: what is searched of {key} is not all legal: {problem}")
     for key in family.needs:
-        if key not in TRAINER_ARGUMENTS:
+        if key not in EVERY:
             raise LossError(f"{name} needs {key!r}; the trainer can pass {', '.join(TRAINER_ARGUMENTS)}")
-        if key not in parameters:
+        if key in ARTEFACTS and family.companion is None:
+            raise LossError(f"{name} needs {key!r}, which only a companion can be built from, and has none")
+        if key not in ARTEFACTS and key not in parameters:
             raise LossError(f"{name} needs {key!r}, which is no keyword of its function")
+    if family.companion is not None and "companion" not in parameters:
+        raise LossError(f"{name} brings a companion along, which is no keyword of its function")
+
+
+def _check_place(
+    family: Family, key: str, hyperparameter: Hyperparameter, parameters: Mapping[str, inspect.Parameter]
+) -> None:
+    """Raise LossError unless a hyperparameter is a keyword of the function, or the ramp of one."""
+    ramped = hyperparameter.ramps
+    if ramped is None:
+        if key not in parameters or parameters[key].default is inspect.Parameter.empty:
+            raise LossError(f"{family.name}: hyperparameter {key!r} must be a keyword of the function, with a default")
+    elif key in parameters:
+        raise LossError(f"{family.name}: {key!r} is of a ramp, and so must not be a keyword of the function")
+    elif ramped not in family.hyperparameters or f"{ramped}_start" not in family.hyperparameters:
+        raise LossError(f"{family.name}: {key!r} ramps {ramped!r}; make both by `sweeper.losses.ramp.ramp`")
 
 
 def _import(module_name: str, path: str) -> ModuleType:

@@ -49,6 +49,7 @@ class Pixels:
     """(B, 1, H, W) int64, class indices; 0 on ignored pixels."""
     valid: Tensor
     """(B, 1, H, W), 1 where the pixel counts, 0 where it is ignored."""
+
     @cached_property
     def prob(self) -> Tensor:
         """(B, C, H, W), softmax of the logits."""
@@ -126,7 +127,7 @@ def vector(values: Vector, like: Pixels, name: str) -> Tensor:
 
     Raises: LossError when there is not one number per class.
     """
-    tensor = torch.as_tensor(values).to(like.log_prob)
+    tensor = torch.as_tensor(values, dtype=like.log_prob.dtype, device=like.log_prob.device)
     classes = like.log_prob.shape[1]
     if tensor.shape != (classes,):
         raise LossError(f"{name} has shape {tuple(tensor.shape)}; with {classes} classes it must be ({classes},)")

@@ -52,14 +52,18 @@ def arguments(family: Family, settings: Mapping[str, Value], progress: float) ->
     """
     ramped = {dial.ramps for dial in family.hyperparameters.values() if dial.ramps is not None}
     values = {name: value for name, value in settings.items() if not _of_ramp(family, name)}
+    if not ramped:
+        return values
     complete = family.defaults | dict(settings)
     for argument in sorted(ramped):
         end, start = complete[argument], complete[f"{argument}_start"]
         share = complete[f"{argument}_ramp"]
         if not all(isinstance(each, int | float) for each in (end, start, share)):
             continue  # a tensor under vmap, or an argument that is switched off: it has no course
-        done = 1.0 if share == 0 else min(1.0, progress / share)  # type: ignore[operator]  # numbers, by the line above
-        values[argument] = start + (end - start) * done  # type: ignore[operator]
+        if progress >= share:  # type: ignore[operator]  # numbers, by the line above
+            values[argument] = end  # exactly, which the straight line misses by rounding
+        else:
+            values[argument] = start + (end - start) * (progress / share)  # type: ignore[operator]
     return values
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 
 from sweeper.errors import LossError
 from sweeper.losses.primitives import Pixels
@@ -28,11 +30,21 @@ def target_map(name: str, given: Tensor | None, pixels: Pixels) -> Tensor:
         if KINDS[name].per_class and given.shape[1] != like.shape[1]:
             raise LossError(f"{name} has {given.shape[1]} classes; the logits have {like.shape[1]}")
         return given.to(like)
-    if torch._C._functorch.is_batchedtensor(pixels.labels):
-        raise LossError(f"under vmap over targets {name} cannot be computed; pass it as {name}=...")
-    labels = torch.where(pixels.valid > 0, pixels.labels, -1).squeeze(1).cpu().numpy()
+    labels = _plain(torch.where(pixels.valid > 0, pixels.labels, -1).squeeze(1), name)
     classes = like.shape[1]
     if not len(labels):
         empty = compute_map(name, np.zeros(labels.shape[1:], dtype=np.int64), classes)
         return like.new_zeros((0, *empty.shape))
     return torch.from_numpy(np.stack([compute_map(name, each, classes) for each in labels])).to(like)
+
+
+def _plain(labels: Tensor, name: str) -> NDArray[np.int64]:
+    """Return the labels as an array, also under `torch.func`, whose transforms wrap every tensor they see."""
+    functorch = torch._C._functorch
+    while functorch.is_functorch_wrapped_tensor(labels):
+        if functorch.is_batchedtensor(labels):
+            raise LossError(f"under vmap over targets {name} cannot be computed; pass it as {name}=...")
+        labels = functorch.get_unwrapped(labels)
+    with temporarily_clear_interpreter_stack():
+        array: NDArray[np.int64] = labels.cpu().numpy()
+    return array

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from sweeper.domains import Value
 from sweeper.errors import ResultsError
@@ -68,6 +68,8 @@ class DataMeta(TypedDict):
     patch: int
     """Side of a patch, in pixels."""
     splits: dict[str, SplitMeta]
+    artefacts: NotRequired[dict[str, dict[str, Any]]]
+    """How well each network that losses rely on was trained on the training masks, by name; absent where none is."""
 
 
 class HostMeta(TypedDict):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sweeper import domains
+from sweeper.data.settings import IGNORE
 from sweeper.domains import Choice, Complement, Domain, Int, LogUniform, Uniform
 from sweeper.errors import DomainError, UnknownFamily, UserError, suggest
 from sweeper.losses.catalogue import family
@@ -88,20 +89,12 @@ def _resolve_domains(
 
 def _try_out(known: Family, domains_of: Mapping[str, Domain], path: tuple[str | int, ...], report: Report) -> None:
     """Call the loss on a few pixels at the ends of its domains: what it refuses is refused before hours of work."""
-    import torch
-
     start = {key: _first(known, key, domain) for key, domain in domains_of.items()}
     settings = [start]
     settings += [{**start, key: end} for key, domain in domains_of.items() for end in domains.ends(domain)]
-    logits, target = torch.zeros(2, 2, 32, 32), torch.zeros(2, 32, 32, dtype=torch.int64)
-    target[:, 8:12] = 1
-    constants = {"class_frequencies": torch.tensor([0.875, 0.125])} if "class_frequencies" in known.needs else {}
-    if set(known.needs) - set(constants):
-        return  # it needs maps of the data, which are not there yet
     for values in settings:
         try:
-            complete = domains.resolve_complements(domains_of, values)
-            known.function(logits, target, ignore_index=255, **complete, **constants)
+            _call(known, domains.resolve_complements(domains_of, values))
         except UserError as error:
             wrong, _, right = str(error).partition("; ")
             report(path, wrong, right or "change one of its hyperparameters")
@@ -109,6 +102,38 @@ def _try_out(known: Family, domains_of: Mapping[str, Domain], path: tuple[str | 
         except Exception as error:
             report(path, f"the loss raises {type(error).__name__}: {error}", "mend it, or change its hyperparameters")
             return
+
+
+def _call(known: Family, values: Mapping[str, domains.Value]) -> None:
+    """Call the loss as the trainer does, at both ends of training; not where it needs what is trained on the data."""
+    import torch
+
+    from sweeper.losses.companion import Setup
+    from sweeper.losses.needs import ARTEFACTS, MAPS
+    from sweeper.losses.primitives import prepare
+    from sweeper.losses.ramp import arguments
+    from sweeper.losses.target_maps import target_map
+
+    needs = known.needs_at(values)
+    if any(name in ARTEFACTS for name in needs):
+        return
+    classes, channels, features = 2, 3, 4
+    logits, target = torch.zeros(2, classes, 32, 32), torch.zeros(2, 32, 32, dtype=torch.int64)
+    target[:, 8:12] = 1
+    given: dict[str, Any] = {
+        "class_frequencies": torch.tensor([0.875, 0.125]),
+        "images": torch.zeros(2, channels, 32, 32),
+        "features": torch.zeros(2, features, 32, 32),
+        "classifier": lambda each: each[..., :classes],
+        "step": 0,
+    }
+    pixels = prepare(logits, target, IGNORE)
+    needed = {name: target_map(name, None, pixels) if name in MAPS else given[name] for name in needs}
+    if known.companion is not None:
+        with torch.random.fork_rng(devices=[]):
+            needed["companion"] = known.companion(Setup(classes=classes, channels=channels, settings=dict(values)))
+    for progress in (0.0, 1.0):
+        known.function(logits, target, ignore_index=IGNORE, **arguments(known, values, progress), **needed)
 
 
 def _first(known: Family, key: str, domain: Domain) -> domains.Value:

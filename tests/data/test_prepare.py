@@ -19,6 +19,7 @@ from PIL import Image
 
 from sweeper.data import parallel
 from sweeper.data import prepare as module
+from sweeper.data.cache import ABANDONED_SECONDS
 from sweeper.data.prepare import load, prepare
 from sweeper.data.settings import IGNORE, RasterLog
 from sweeper.errors import DataError
@@ -285,18 +286,6 @@ def test_loading_reads_next_to_nothing(tmp_path):
     assert pa.total_allocated_bytes() - before < 0.01 * loaded.splits["train"].images.nbytes
 
 
-def test_further_columns_become_target_maps(tmp_path):
-    from sweeper.data.store import read_table, write_table
-
-    prepared = prepare(RasterLog(scans=5), tmp_path)
-    path = tmp_path / prepared.fingerprint / "val.arrow"
-    columns = read_table(path)
-    distance = np.random.default_rng(0).random((len(columns["row"]), 3, 64, 64)).astype(np.float32)
-    write_table(path.with_suffix(".new"), {**columns, "map.distance": distance})
-    path.with_suffix(".new").replace(path)
-    assert np.array_equal(load(path.parent).splits["val"].maps["distance"], distance)
-
-
 def test_folders_that_are_not_prepared_data(tmp_path):
     with pytest.raises(DataError, match=r"no folder of prepared data \(meta\.json is missing\)"):
         load(tmp_path)
@@ -382,7 +371,7 @@ def test_what_was_abandoned_long_ago_is_swept(tmp_path):
     old, young = tmp_path / ".preparing-old", tmp_path / ".preparing-young"
     for folder in (old, young):
         folder.mkdir(parents=True)
-    long_ago = time.time() - 2 * module.ABANDONED_SECONDS
+    long_ago = time.time() - 2 * ABANDONED_SECONDS
     os.utime(old, (long_ago, long_ago))
     prepare(RasterLog(scans=5), tmp_path)
     assert not old.exists()

@@ -6,6 +6,9 @@ import pytest
 import torch
 
 from sweeper.losses.catalogue import FAMILIES, family
+from sweeper.losses.companion import Setup
+from sweeper.losses.needs import ARTEFACTS
+from sweeper.losses.networks import untrained
 
 from .golden import GOLDEN, IGNORED, PICTURES
 
@@ -16,10 +19,21 @@ ROWS = [
 ]
 
 
+def brought_along(name, settings, classes):
+    """Return the companion, by keyword, of a family that cannot do without: a rival or a frozen network."""
+    row = family(name)
+    if row.companion is None:
+        return {}
+    settings = row.defaults | settings
+    artefacts = {need: untrained(need) for need in row.needs_at(settings) if need in ARTEFACTS}
+    companion = row.companion(Setup(classes=classes, channels=3, settings=settings, artefacts=artefacts))
+    return {} if companion is None or companion.role == "joint" else {"companion": companion}
+
+
 @pytest.mark.parametrize(("name", "settings", "picture", "value"), ROWS)
 def test_value(name, settings, picture, value):
     logits, target = PICTURES[picture]
-    function = family(name).function
+    function, settings = family(name).function, {**settings, **brought_along(name, settings, logits.shape[1])}
     exact = function(logits, target, ignore_index=IGNORED, **settings)
     assert exact.dtype == torch.float64
     assert exact.item() == pytest.approx(value, abs=1e-8)

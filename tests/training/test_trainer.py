@@ -201,19 +201,6 @@ def test_a_class_without_training_pixels_has_the_frequency_of_one_pixel(data, ma
     assert recorder.seen[0]["class_frequencies"][2].item() == pytest.approx(1 / counts.sum())
 
 
-def test_target_maps_travel_with_their_batch(data, make_trial, monkeypatch):
-    train_split = data.splits["train"]
-    maps = {"distance": np.stack([train_split.masks == klass for klass in range(3)], axis=1).astype(np.float32)}
-    mapped = dataclasses.replace(data, splits={**data.splits, "train": dataclasses.replace(train_split, maps=maps)})
-    recorder = Recorder(monkeypatch, needs=("distance",))
-    finished(make_trial(), mapped)
-    for batch in recorder.seen:
-        for klass in range(3):
-            assert torch.equal(batch["distance"][:, klass], (batch["target"] == klass).float())
-    with pytest.raises(LossError, match="needs 'distance', which the data lines on noise does not have"):
-        Trainer(make_trial(), data, device="cpu")
-
-
 @pytest.mark.parametrize(
     ("value", "reason"),
     [

@@ -45,3 +45,19 @@ def test_growth_is_measured_in_units_of_the_first_loss(first, loss, fails):
             check_divergence(4, loss, first, 10.0)
     else:
         check_divergence(4, loss, first, 10.0)
+
+
+def test_of_two_losses_the_earlier_bad_step_is_named_and_at_the_same_step_the_one_noted_first():
+    watch = FiniteWatch(1, torch.device("cpu"))
+    watch._eager = False
+    for step, (rival, own) in enumerate([(0.5, 0.5), (0.5, float("nan")), (float("nan"), float("nan"))], start=1):
+        watch.note(step, torch.tensor(rival), [parameter(1.0)], of="the rival")
+        watch.note(step, torch.tensor(own), [parameter(1.0)])
+    with pytest.raises(TrialFailure, match="the loss is not finite at epoch 1, step 2"):
+        watch.check()
+    watch = FiniteWatch(1, torch.device("cpu"))
+    watch._eager = False
+    watch.note(4, torch.tensor(0.5), [parameter(float("nan"))], of="the rival")
+    watch.note(4, torch.tensor(float("nan")), [parameter(1.0)])
+    with pytest.raises(TrialFailure, match="the gradient of the rival is not finite at epoch 1, step 4"):
+        watch.check()

@@ -91,6 +91,14 @@ COMBO = Family(
         "absent": ABSENT,
     },
     aliases=("combo_loss", "taghanaki"),
+    errata=(
+        "Jadon 2020 subtracts the Dice loss, which would raise it; it is the Dice coefficient that is subtracted.",
+        "Jadon 2020 prints β (y − log p) for β y log p.",
+        "Azad et al. 2023 say that α is the weight of the Dice loss; in their own equation, as here, it is that of "
+        "cross-entropy.",
+        "The combo loss of Yeung's published code puts β on the background, against its own documentation.",
+        "The code published beside Azad et al. 2023 has no cross-entropy in its combo loss.",
+    ),
     limits="β acts through the cross-entropy part alone and fades with α; losses of different α must not be ranked by "
     "their value.",
 )

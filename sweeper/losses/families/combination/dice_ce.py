@@ -13,6 +13,7 @@ from sweeper.losses.primitives import (
     Absent,
     Classes,
     Dial,
+    Pixels,
     Scope,
     dial,
     masked_mean,
@@ -56,7 +57,28 @@ def dice_ce(
     Fails: the weights also change the scale of the loss, so losses of different weights must not be ranked by their
     value.
     """
-    pixels = prepare(logits, target, ignore_index)
+    return dice_ce_of(
+        prepare(logits, target, ignore_index),
+        lambda_dice=lambda_dice,
+        lambda_ce=lambda_ce,
+        smooth=smooth,
+        scope=scope,
+        classes=classes,
+        absent=absent,
+    )
+
+
+def dice_ce_of(
+    pixels: Pixels,
+    *,
+    lambda_dice: Dial = 1.0,
+    lambda_ce: Dial = 1.0,
+    smooth: Dial = 0.0,
+    scope: Scope = "batch",
+    classes: Classes = "all",
+    absent: Absent = "skip",
+) -> Tensor:
+    """Return `dice_ce` of a prepared batch."""
     pixel_part = masked_mean(pixels.cross_entropy, pixels.valid)
     region_part = dice_of(pixels, smooth=smooth, scope=scope, classes=classes, absent=absent)
     return dial(lambda_dice, region_part) * region_part + dial(lambda_ce, pixel_part) * pixel_part
@@ -88,5 +110,10 @@ DICE_CE = Family(
         "absent": ABSENT,
     },
     aliases=("nnunet", "dice_cross_entropy"),
+    errata=(
+        "nnU-Net minimizes minus the Dice coefficient in place of the Dice loss: lower by the constant λ_d, with the "
+        "same gradient.",
+        "Class weights given to MONAI's DiceCELoss weigh its Dice part too.",
+    ),
     limits="Losses of different weights must not be ranked by their value.",
 )

@@ -99,6 +99,13 @@ CROSS_ENTROPY = Family(
     formula="mean over pixels of −log p(true class)",
     source="Long et al. 2015, arXiv:1411.4038",
     aliases=("ce", "bce", "binary_cross_entropy", "categorical_cross_entropy", "softmax_loss"),
+    errata=(
+        "Azad et al. 2023 praise the logarithm for numerical stability: only a log-softmax is stable, the logarithm of "
+        "a softmax underflows.",
+        "torch's cross_entropy is NaN where every pixel is ignored.",
+        "segmentation_models_pytorch's SoftCrossEntropyLoss divides by all pixels, ignored ones included, and its "
+        "defaults raise a TypeError.",
+    ),
     limits="Dominated by the background under imbalance: a constant background guess already scores low, and early "
     "training often stays there.",
 )
@@ -123,5 +130,11 @@ WEIGHTED_CROSS_ENTROPY = Family(
     },
     aliases=("wce", "weighted_ce", "weighted_bce", "class_weighted_cross_entropy"),
     needs=("class_frequencies",),
+    errata=(
+        "Jadon 2020 asks for β above 1 to miss less; the code published beside it weighs positives by β/(1 − β) with "
+        "β = 0.25, a third of the background.",
+        "SegLossOdyssey's WeightedCrossEntropyLossV2 leaves its weights unused.",
+        "MONAI's DiceCELoss applies its class weights to the Dice part too.",
+    ),
     limits="At κ = 1 a class of 1 % weighs a hundredfold: noisy gradients, and false alarms all around the object.",
 )

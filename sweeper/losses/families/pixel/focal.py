@@ -81,6 +81,15 @@ FOCAL = Family(
         ),
     },
     aliases=("fl", "focal_loss"),
+    errata=(
+        "Jadon 2020 says that γ = 1 is cross-entropy, and prints the factor as ((1 − p)t)^γ: it is γ = 0, and "
+        "(1 − p)^γ of the true class.",
+        "kornia's focal loss, and MONAI's of a softmax without ignore_index, divide by pixels times classes: ours is "
+        "theirs times C.",
+        "segmentation_models_pytorch's multiclass FocalLoss is a sigmoid for each class, no softmax.",
+        "The code published beside Azad et al. 2023 multiplies a column by a row: every pixel's factor with every "
+        "other pixel's logarithm.",
+    ),
     limits="Loss and gradient shrink as γ grows, so that γ and the learning rate are confounded unless both are tuned "
     "or the optimizer is scale-free. Wrongly labelled pixels are hard pixels.",
 )

@@ -129,7 +129,13 @@ def generalized_dice(
     highly unbalanced segmentations", DLMIA 2017, arXiv:1707.03237.
     Fails: at κ = 2 a class of one pixel outweighs everything, and the weights jump between batches.
     """
-    pixels = prepare(logits, target, ignore_index)
+    return generalized_dice_of(prepare(logits, target, ignore_index), power=power, scope=scope, classes=classes)
+
+
+def generalized_dice_of(
+    pixels: Pixels, *, power: Dial = 2.0, scope: Scope = "batch", classes: Classes = "all"
+) -> Tensor:
+    """Return `generalized_dice` of a prepared batch."""
     counts = soft_counts(pixels, scope)
     kept = kept_classes(counts.target, classes, "skip")
     # Shares in place of pixel counts: the ratio is the same, and 1/G² of a large class does not sink below the clamp.
@@ -164,6 +170,18 @@ DICE = Family(
     aliases=("dsc", "dice_loss", "soft_dice", "sorensen", "f1_loss"),
     limits="Unstable where a class has a handful of pixels in the batch; a region missed altogether gives hardly any "
     "gradient through a saturated softmax.",
+    errata=(
+        "Azad et al. 2023 print the linear denominator under the name of V-Net, whose denominator is Σ p² + Σ t².",
+        "Azad et al. 2023 say in one place that it emphasizes precision and punishes false positives hardest; it "
+        "prices false positives and misses alike.",
+        "Azad et al. 2023 say that its gradient vanishes where there is no overlap; in p the slope is −2 / (P + G) "
+        "there, and what vanishes is the slope of a saturated softmax.",
+        "Jadon 2020 calls it modified to be tractable; no smoothing makes it convex.",
+        "smp's DiceLoss sets absent classes to 0 and still divides by all; MONAI's default scores each image by "
+        "itself, so that an absent class costs nearly 1.",
+        "kornia's dice_loss defaults to the micro average, which over a softmax is one minus the mean probability of "
+        "the true class.",
+    ),
 )
 
 
@@ -187,4 +205,9 @@ GENERALIZED_DICE = Family(
     },
     aliases=("gdl", "gdice", "generalised_dice", "generalized_dice_loss"),
     limits="At κ = 2 a class of one pixel outweighs everything, and the weights jump from batch to batch.",
+    errata=(
+        "The generalized_dice in the code of Jadon 2020 is the plain Dice loss.",
+        "MONAI's GeneralizedDiceLoss gives an absent class the largest finite weight; here it is left out.",
+        "GDiceLoss of SegLossOdyssey returns the negative ratio and smooths inside the sums.",
+    ),
 )

@@ -12,6 +12,7 @@ from sweeper.losses.primitives import (
     Absent,
     Classes,
     Dial,
+    Pixels,
     Scope,
     check_smooth,
     class_mean,
@@ -54,8 +55,27 @@ def iou(
     ISVC 2016, doi:10.1007/978-3-319-50835-1_22.
     Fails: as Dice, and slower from a poor start.
     """
+    return iou_of(
+        prepare(logits, target, ignore_index),
+        smooth=smooth,
+        scope=scope,
+        classes=classes,
+        absent=absent,
+        log_loss=log_loss,
+    )
+
+
+def iou_of(
+    pixels: Pixels,
+    *,
+    smooth: Dial = 0.0,
+    scope: Scope = "batch",
+    classes: Classes = "all",
+    absent: Absent = "skip",
+    log_loss: bool = False,
+) -> Tensor:
+    """Return `iou` of a prepared batch."""
     check_smooth(absent, smooth)
-    pixels = prepare(logits, target, ignore_index)
     counts = soft_counts(pixels, scope)
     index = tversky_index(counts, 1.0, 1.0, dial(smooth, counts.tp))
     return class_mean(loss_of(index, log_loss), kept_classes(counts.target, classes, absent))
@@ -72,4 +92,8 @@ IOU = Family(
     hyperparameters={"smooth": SMOOTH, "scope": SCOPE, "classes": CLASSES, "absent": ABSENT, "log_loss": LOG_LOSS},
     aliases=("jaccard", "iou_loss", "jaccard_loss", "soft_iou", "miou_loss"),
     limits="As Dice, and slower from a poor start, where it is flatter.",
+    errata=(
+        "Under one name papers mean the overlap of masks or of bounding boxes; this one is of masks.",
+        "smp's JaccardLoss sets absent classes to 0 and still divides by all.",
+    ),
 )

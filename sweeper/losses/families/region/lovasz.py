@@ -78,4 +78,13 @@ LOVASZ_SOFTMAX = Family(
     hyperparameters={"scope": SCOPE, "classes": CLASSES},
     aliases=("lovasz", "lovasz_loss"),
     limits="Slow from random weights, where nearly all errors are alike; sorts every pixel once per class.",
+    errata=(
+        "Azad et al. 2023 describe it by hinge losses and an order of predictions; with a softmax the errors are "
+        "|onehot − p|, and hinges belong to its form for binary logits.",
+        "Azad et al. 2023 call it not fully differentiable, others differentiable; it is piecewise linear in the "
+        "errors, with subgradients where two are equal.",
+        "kornia's lovasz_softmax_loss sorts label indices in place of the class's indicator: wrong beyond two classes "
+        "and for class 0.",
+        "smp's LovaszLoss takes float32 only and returns an empty tensor where every pixel is ignored.",
+    ),
 )

@@ -12,6 +12,7 @@ from sweeper.losses.primitives import (
     Absent,
     Classes,
     Dial,
+    Pixels,
     Scope,
     check_smooth,
     class_mean,
@@ -60,7 +61,29 @@ def tversky(
     deep networks", MLMI 2017, arXiv:1706.05721.
     Fails: a batch without foreground teaches nothing; β near 1 floods the frame with foreground.
     """
-    index, kept = _tversky_indices(logits, target, alpha, beta, smooth, scope, classes, absent, ignore_index)
+    return tversky_of(
+        prepare(logits, target, ignore_index),
+        alpha=alpha,
+        beta=beta,
+        smooth=smooth,
+        scope=scope,
+        classes=classes,
+        absent=absent,
+    )
+
+
+def tversky_of(
+    pixels: Pixels,
+    *,
+    alpha: Dial = 0.3,
+    beta: Dial = 0.7,
+    smooth: Dial = 0.0,
+    scope: Scope = "batch",
+    classes: Classes = "foreground",
+    absent: Absent = "skip",
+) -> Tensor:
+    """Return `tversky` of a prepared batch."""
+    index, kept = _tversky_indices(pixels, alpha, beta, smooth, scope, classes, absent)
     return class_mean(1 - index, kept)
 
 
@@ -102,24 +125,40 @@ def focal_tversky(
     Fails: for γ > 1 the gradient grows without bound as a class is solved; the base is clamped at 1e-7, below which
     the gradient is 0.
     """
-    index, kept = _tversky_indices(logits, target, alpha, beta, smooth, scope, classes, absent, ignore_index)
+    return focal_tversky_of(
+        prepare(logits, target, ignore_index),
+        gamma=gamma,
+        alpha=alpha,
+        beta=beta,
+        smooth=smooth,
+        scope=scope,
+        classes=classes,
+        absent=absent,
+    )
+
+
+def focal_tversky_of(
+    pixels: Pixels,
+    *,
+    gamma: Dial = 4 / 3,
+    alpha: Dial = 0.3,
+    beta: Dial = 0.7,
+    smooth: Dial = 0.0,
+    scope: Scope = "batch",
+    classes: Classes = "foreground",
+    absent: Absent = "skip",
+) -> Tensor:
+    """Return `focal_tversky` of a prepared batch."""
+    index, kept = _tversky_indices(pixels, alpha, beta, smooth, scope, classes, absent)
     return class_mean(safe_power(1 - index, 1 / dial(gamma, index)), kept)
 
 
 def _tversky_indices(
-    logits: Tensor,
-    target: Tensor,
-    alpha: Dial,
-    beta: Dial,
-    smooth: Dial,
-    scope: Scope,
-    classes: Classes,
-    absent: Absent,
-    ignore_index: int,
+    pixels: Pixels, alpha: Dial, beta: Dial, smooth: Dial, scope: Scope, classes: Classes, absent: Absent
 ) -> tuple[Tensor, Tensor]:
     """Return the Tversky index of each class and which classes are kept, both (C,) or (B, C)."""
     check_smooth(absent, smooth)
-    counts = soft_counts(prepare(logits, target, ignore_index), scope)
+    counts = soft_counts(pixels, scope)
     like = counts.tp
     index = tversky_index(counts, dial(alpha, like), dial(beta, like), dial(smooth, like))
     return index, kept_classes(counts.target, classes, absent)
@@ -159,6 +198,13 @@ TVERSKY = Family(
     },
     aliases=("ti", "tversky_loss"),
     limits="A batch without foreground teaches nothing; β near 1 floods the frame with foreground.",
+    errata=(
+        "Azad et al. 2023 print the false positives twice in the denominator; it is α FP + β FN.",
+        "Azad et al. 2023 put α on misses and β on false positives, and Jadon 2020 prints β on false positives; in the "
+        "paper α prices false positives and β misses.",
+        "kornia's tversky_loss averages over pixels and softmax classes at once, where FP and FN are the same sum: it "
+        "depends on α + β alone, and the dial does nothing.",
+    ),
 )
 
 
@@ -187,4 +233,11 @@ FOCAL_TVERSKY = Family(
     aliases=("ftl", "focal_tversky_loss"),
     limits="For γ above 1 the gradient grows without bound as a class is solved; a batch without foreground teaches "
     "nothing.",
+    errata=(
+        "The exponent is 1/γ in the paper and in Azad et al. 2023, γ in Jadon 2020, each with γ from 1 to 3; the "
+        "authors' code writes the exponent 0.75 itself.",
+        "Azad et al. 2023 say that it is suppressed close to convergence; that holds for exponents above 1, while with "
+        "1/γ below 1 the gradient factor grows without bound.",
+        "smp's TverskyLoss takes gamma as the exponent and applies it to the mean over classes, not to each.",
+    ),
 )
