@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from sweeper.losses.family import Family
+    from sweeper.losses.module import Loss
     from sweeper.orchestration.estimate import PlanReport
     from sweeper.orchestration.events import Listener
     from sweeper.orchestration.run import RunOutcome
@@ -99,12 +98,15 @@ def families() -> Mapping[str, Family]:
     return FAMILIES
 
 
-def loss(name: str, **hyperparameters: Any) -> nn.Module:
+def loss(name: str, **hyperparameters: Any) -> Loss:
     """Return a loss as a module: `loss(logits, target)` with logits (B, C, H, W) and target (B, H, W) int64.
+
+    A family that brings along a part of its own, a learned number or a network, has it built by
+    `loss(name).bring(classes=C)`; `sweeper losses NAME` shows how to train with each.
 
     Args:
         name: A family or one of its aliases, e.g. `tversky`; or `module:function` of one's own.
-        hyperparameters: Those of the family, and `ignore_index`.
+        hyperparameters: Those of the family, numbers per class such as `class_weights`, and `ignore_index`.
     """
     from sweeper.losses.catalogue import loss as make
 

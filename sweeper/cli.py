@@ -131,24 +131,42 @@ def report(
 
 @app.command()
 def losses(
-    name: Annotated[str | None, typer.Argument(help="One family: its formula, hyperparameters and source.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="One family: its formula, hyperparameters, source and conformance.")
+    ] = None,
+    level: Annotated[
+        str | None, typer.Option(help="Only those of one level: pixel, region, boundary, combination or structural.")
+    ] = None,
+    tunable: Annotated[bool, typer.Option("--tunable", help="Only those that trade precision for recall.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List the loss families on the two axes, or explain one."""
-    from sweeper.losses.card import card, card_dict, table
-    from sweeper.losses.catalogue import FAMILIES, family
+    """List the loss families on the two axes, or explain one and try it out."""
+    from sweeper.losses.card import card_dict, chosen, table
+    from sweeper.losses.catalogue import FAMILIES, OUTSIDE
 
-    if name is None:
-        if as_json:
-            _print_json([card_dict(one) for one in FAMILIES.values()])
+    if name is not None:
+        if level is not None or tunable:
+            raise typer.BadParameter("--level and --tunable narrow the list; leave them out to see one family")
+        if name in OUTSIDE:
+            _print_json({"name": name, "outside": OUTSIDE[name]}) if as_json else typer.echo(f"{name}: {OUTSIDE[name]}")
         else:
-            typer.echo(table(FAMILIES))
+            _show_loss(name, as_json)
         return
-    one = family(name)
+    some = chosen(FAMILIES, level=level, tunable=tunable)
     if as_json:
-        _print_json(card_dict(one))
+        _print_json([card_dict(one) for one in some.values()])
     else:
-        typer.echo(card(one, name))
+        typer.echo(table(some))
+
+
+@app.command("check-loss")
+def check_loss(
+    name: Annotated[str, typer.Argument(help="A loss of your own, or a family.", metavar="PACKAGE.MODULE:NAME")],
+    as_json: Json = False,
+) -> None:
+    """Try a loss of your own on everything the shipped ones must do. Exit code 1 if it does not do it all."""
+    if not _show_loss(name, as_json):
+        raise typer.Exit(1)
 
 
 @data_app.command("inspect")
@@ -231,6 +249,23 @@ def main() -> None:
     except OSError as error:
         _complain(f"{error.filename or 'the system'}: {error.strerror or error}; free space or mend the permissions")
         sys.exit(1)
+
+
+def _show_loss(name: str, as_json: bool) -> bool:
+    """Print the card of a family and try it out; return whether it does all it must."""
+    from sweeper.losses.card import card, card_dict, conformance, conformance_list
+    from sweeper.losses.catalogue import family
+    from sweeper.losses.conformance import run_suite
+
+    one = family(name)
+    if not as_json:
+        typer.echo(card(one, name) + "\n")
+    results = run_suite(one)
+    if as_json:
+        _print_json({**card_dict(one, name), "conformance": conformance_list(results)})
+    else:
+        typer.echo(conformance(results))
+    return all(result.status != "failed" for result in results)
 
 
 def _command() -> str:

@@ -46,7 +46,7 @@ def read_all(
     `workers` None starts as many processes as there are cores to use, or none for little work. Where processes cannot
     be started, or die (for want of memory, say), the rest is read here: slower, but the same.
     """
-    workers = _usable_cores() if workers is None and source.seconds > WORTHWHILE_SECONDS else workers or 1
+    workers = usable_cores() if workers is None and source.seconds > WORTHWHILE_SECONDS else workers or 1
     workers = min(workers, len(stems))
     done = 0
     if workers > 1:
@@ -210,5 +210,6 @@ def _read(source: Source, stem: str, patch: int) -> Outcome:
         )
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,8 +45,10 @@ class Split:
     """(N,), the patch's first column in its picture, in pixels."""
     stems: tuple[str, ...]
     """Names of the pictures of this split."""
-    maps: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
-    """Target maps, (N, C, P, P) each, that depend on the mask alone."""
+    maps: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """Target maps by name, (N, K, P, P) or (N, C, R, P, P) in the dtype `maps.kinds` computes them in, memory-mapped:
+    of the patch's own mask, not pieces of the whole picture's. Only those that `target_maps.with_maps` was asked for.
+    """
     curves: NDArray[np.float32] | None = None
     """(pictures, C, rows), true position of each curve class per depth row as a fraction of the track width in
     [0, 1), NaN where the curve is not drawn and for classes that are no curve; None where pictures are no logs."""
@@ -81,6 +83,8 @@ class Prepared:
     repeated: tuple[tuple[str, str], ...] = ()
     """Pictures of validation and test that an earlier split holds too, pixel for pixel, whatever their masks: (where it
     is first, where it is again), each as `split/stem`."""
+    artefacts: Mapping[str, Mapping[str, NDArray[Any]]] = field(default_factory=dict)
+    """By name, the arrays of each network trained once on the training masks: see `losses.needs.ARTEFACTS`."""
 
     @property
     def channels(self) -> int:

@@ -5,6 +5,7 @@ The cache:
     cache/<fingerprint>/{train,val,test}.arrow           one row per patch
                         {train,val,test}_pictures.arrow  one row per picture
                         meta.json                        written last
+                        maps/<name>.v<version>.arrow     target maps, see `target_maps`
     cache/found/<lookup>.json                            which fingerprint, and which roles for which reasons, these
                                                          settings and files gave last time
 """
@@ -17,9 +18,6 @@ import json
 import logging
 import os
 import platform
-import shutil
-import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -31,6 +29,7 @@ import PIL
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from sweeper.data.cache import scratch, writing_to
 from sweeper.data.complaint import complain
 from sweeper.data.cutting import Cut
 from sweeper.data.parallel import read_all
@@ -48,8 +47,6 @@ Progress = Callable[[int, int, str], None]
 
 FORMAT = 2
 """Of the files in a prepared folder; part of the fingerprint, so that a new format never meets old files."""
-ABANDONED_SECONDS = 24 * 3600
-"""A half-finished folder this old belongs to a preparation that was killed."""
 
 log = logging.getLogger(__name__)
 
@@ -76,14 +73,10 @@ def prepare(
             ", ".join(source.unused[:5]),
             ", ..." if len(source.unused) > 5 else "",
         )
-    with _writing_to(cache), _made(cache):
-        _sweep(cache)
-        work = Path(tempfile.mkdtemp(prefix=".preparing-", dir=cache))
-        try:
+    with writing_to(cache, "the pictures uncompressed"), _made(cache):
+        with scratch(cache, ".preparing-") as work:
             answer = _build(settings, source, work, progress or _silent, workers)
             _publish(work, cache / answer.fingerprint)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
         write_text(lookup, json.dumps(dataclasses.asdict(answer)))
     return _asked_for(answer, load(cache / answer.fingerprint), source)
 
@@ -154,7 +147,6 @@ def _load_split(path: Path, name: SplitName, meta: Mapping[str, Any]) -> Split:
         row=patches["row"],
         col=patches["col"],
         stems=tuple(meta["stems"]),
-        maps={key.removeprefix("map."): values for key, values in patches.items() if key.startswith("map.")},
         curves=pictures.get("curves"),
         track_width=meta["track_width"],
     )
@@ -381,16 +373,6 @@ def _asked_for(answer: _Answer, prepared: Prepared, source: Source) -> Prepared:
     )
 
 
-def _sweep(cache: Path) -> None:
-    """Remove what killed preparations left; young folders may belong to one that is running."""
-    for folder in cache.glob(".preparing-*"):
-        try:
-            if time.time() - folder.stat().st_mtime > ABANDONED_SECONDS:
-                shutil.rmtree(folder, ignore_errors=True)
-        except FileNotFoundError:
-            continue
-
-
 @contextmanager
 def _made(cache: Path) -> Iterator[None]:
     """Make the cache folder, and on an error remove what was made of it and of its parents, where nothing is in it."""
@@ -403,17 +385,6 @@ def _made(cache: Path) -> Iterator[None]:
             for folder in made:
                 folder.rmdir()
         raise
-
-
-@contextmanager
-def _writing_to(cache: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise DataError(
-            f"{cache}: cannot keep prepared data there ({error.strerror or error}); choose a folder that can be "
-            f"written and has room for the pictures uncompressed"
-        ) from error
 
 
 def _silent(done: int, total: int, what: str) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 
 def write_table(path: Path, columns: Mapping[str, NDArray[Any]]) -> None:
-    """Write arrays of equal length as one record batch, flushed to disk; further columns may be added freely.
+    """Write arrays of equal length as one record batch, flushed to disk.
 
     A one-dimensional array becomes a plain number column. One of more dimensions becomes fixed-size binary, a row's
     bytes in C order and little-endian, with its dtype and shape in the field's metadata.

@@ -20,12 +20,12 @@ def snippet(one: Family, called: str) -> str:
     Args:
         called: The name the user knows it by.
     """
-    parts = [_function(one)] if ":" not in called and _companion(one, {}) is None else []
+    plain = ":" not in called and _companion(one, {}) is None
+    parts = [_function(one)] if plain else []
     parts += [_module(one, called, {})]
-    if not _special(one, {}):
-        # With a word that changes what is needed the call looks different: shown once each.
-        words = [{name: value} for name, dial in one.hyperparameters.items() if dial.static for value in ends(dial.legal)]
-        parts += [_module(one, called, word) for word in words if _special(one, word)]
+    words = [{name: value} for name, dial in one.hyperparameters.items() if dial.static for value in ends(dial.legal)]
+    # A word with which the loss asks for more looks different, and is shown too.
+    parts += [_module(one, called, word) for word in words if _asks(one, word) - _asks(one, {})]
     return "\n\n".join(parts)
 
 
@@ -39,17 +39,16 @@ def _module(one: Family, called: str, word: Mapping[str, Value]) -> str:
     needs = one.needs_at(word)
     artefacts = [name for name in needs if name in ARTEFACTS]
     companion = _companion(one, word)
-    chosen = [f"{name}={value!r}" for name, value in word.items()]
-    criterion = f"criterion = sweeper.loss({', '.join([repr(called).replace(chr(39), chr(34)), *_settings(one), *chosen])})"
-    lines = ["import sweeper"]
+    chosen = [*_settings(one), *(f"{name}={_literal(value)}" for name, value in word.items())]
+    lines = ["import sweeper", f"criterion = sweeper.loss({', '.join([_literal(called), *chosen])})"]
     if artefacts:
-        lines += ["from sweeper.training.artefacts import build  # trained once, on the training masks (N, P, P)"]
+        lines.insert(1, "from sweeper.training.artefacts import build")
         lines += ["classes = logits.shape[1]"]
-        lines += [f"artefacts = {{name: build(name, masks, classes).arrays for name in {artefacts!r}}}"]
-        criterion += ".bring(classes=classes, artefacts=artefacts)"
+        lines += [f"{name} = build({_literal(name)}, masks, classes)  # once, on training masks" for name in artefacts]
+        given = ", ".join(f"{_literal(name)}: {name}.arrays" for name in artefacts)
+        lines += [f"criterion.bring(classes=classes, artefacts={{{given}}})"]
     elif companion is not None:
-        criterion += ".bring(classes=logits.shape[1], channels=images.shape[1])"
-    lines += [criterion]
+        lines += ["criterion.bring(classes=logits.shape[1], channels=images.shape[1])"]
     if companion is not None and companion.role != "frozen":
         return "\n".join(["import torch", *lines, *_TRAINED[companion.role](_call(one, word))])
     if "features" in needs:
@@ -62,9 +61,11 @@ def _module(one: Family, called: str, word: Mapping[str, Value]) -> str:
 
 def _joint(call: str) -> list[str]:
     return [
-        "learned = {'params': criterion.parameters(), 'lr': 1e-3 * criterion.companion.lr_factor, 'weight_decay': 0.0}",
-        "optimizer = torch.optim.AdamW([{'params': model.parameters()}, learned], lr=1e-3)",
-        "logits = model(images)",
+        "lr = 1e-3",
+        'own = {"params": model.parameters()}',
+        'learned = {"params": criterion.parameters(), "lr": lr * criterion.companion.lr_factor, "weight_decay": 0.0}',
+        "optimizer = torch.optim.AdamW([own, learned], lr=lr)",
+        "logits = model(images)  # from here on in every step of training",
         f"loss = {call}",
         "optimizer.zero_grad()",
         "loss.backward()",
@@ -75,15 +76,18 @@ def _joint(call: str) -> list[str]:
 def _rival(call: str) -> list[str]:
     return [
         "rival = criterion.companion",
-        "optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)",
-        "rivals = torch.optim.Adam(rival.parameters(), lr=1e-3 * rival.lr_factor, betas=(0.5, 0.9))",
+        "lr = 1e-3",
+        "optimizer = torch.optim.AdamW(model.parameters(), lr=lr)",
+        "rivals = torch.optim.Adam(rival.parameters(), lr=lr * rival.lr_factor, betas=(0.5, 0.9))",
         "logits = model(images)  # from here on in every step of training",
         "for _ in range(rival.rounds):",
         "    rivals.zero_grad()",
-        "    rival.rival_loss(logits.detach(), target, images=images, ignore_index=criterion.ignore_index).backward()",
+        '    given = {"images": images, "ignore_index": criterion.ignore_index}',
+        "    rival.rival_loss(logits.detach(), target, **given).backward()",
         "    rivals.step()",
+        f"loss = {call}",
         "optimizer.zero_grad()",
-        f"{call}.backward()",
+        "loss.backward()",
         "optimizer.step()",
     ]
 
@@ -104,20 +108,23 @@ def _spared(one: Family, word: Mapping[str, Value]) -> list[str]:
     if not maps:
         return []
     many = "are" if len(maps) > 1 else "is"
-    return [f"# {' and '.join(maps)} {many} worked out from the target each time, on the CPU, unless given by keyword."]
+    return [f"# {' and '.join(maps)} {many} worked out from each target, on the CPU, unless given by keyword."]
 
 
 def _settings(one: Family) -> list[str]:
     """Return what a study would search, at its default, as keywords."""
     arguments = {key: one.defaults[key] for key, domain in one.domains.items() if not isinstance(domain, Fixed)}
     own = {key: value for key, value in arguments.items() if one.hyperparameters[key].ramps is None}
-    return [f"{key}={value!r}" for key, value in own.items()]
+    return [f"{key}={_literal(value)}" for key, value in own.items()]
 
 
-def _special(one: Family, word: Mapping[str, Value]) -> bool:
-    """Say whether there is more to it than a call."""
-    needs = one.needs_at(word)
-    return any(name in (*ARTEFACTS, "features") for name in needs) or _companion(one, word) is not None
+def _literal(value: Value) -> str:
+    return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+def _asks(one: Family, word: Mapping[str, Value]) -> set[str]:
+    """Return what a setting asks for that takes lines of its own."""
+    return {name for name in one.needs_at(word) if name in (*ARTEFACTS, "features")}
 
 
 def _companion(one: Family, word: Mapping[str, Value]) -> Companion | None:

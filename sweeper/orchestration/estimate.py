@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweeper.durations import duration
+from sweeper.losses.catalogue import family
 from sweeper.orchestration.cluster import Slots, allot, available_cores
+from sweeper.orchestration.needs import with_needs
 from sweeper.orchestration.run import Checked
 from sweeper.search.sweep import Sweep
 from sweeper.training.sampling import steps_in_epoch
@@ -101,11 +103,13 @@ def estimate(checked: Checked) -> PlanReport:
 
     from sweeper.training.trainer import Trainer
 
-    plan, data = checked.plan, checked.data
+    plan = checked.plan
     study = plan.study
     shared = allot(study.resources, cpus=available_cores(), gpus=torch.cuda.device_count())
     proposal = Sweep(plan).next()
     assert proposal is not None, "a new sweep has a first trial"
+    needs = family(proposal.trial.family).needs_at(proposal.trial.hyperparameters)
+    data = with_needs(checked.data, needs, checked.folder)
     before = torch.get_num_threads()
     torch.set_num_threads(shared.cpu)
     try:

@@ -48,6 +48,8 @@ class Job:
     """Id of the driver; a worker whose driver was replaced leaves the trial to the new one."""
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     """Least time between two checkpoints of a trial."""
+    needs: tuple[str, ...] = ()
+    """What the study's losses need beside the pictures: target maps and artefacts of the data."""
     import_paths: tuple[str, ...] = ()
     """Where a user's own losses are imported from."""
 
@@ -56,7 +58,7 @@ class Job:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Job:
-        return cls(**{**data, "import_paths": tuple(data["import_paths"])})
+        return cls(**{**data, "needs": tuple(data["needs"]), "import_paths": tuple(data["import_paths"])})
 
 
 def outcome_path(folder: RunFolder, key: str) -> Path:
@@ -126,7 +128,7 @@ class Work:
             if path not in sys.path:
                 sys.path.insert(0, path)
         torch.set_num_threads(self.job.threads)
-        data = _prepared(self.job.data)
+        data = _prepared(self.job.data, self.job.needs)
         trainer = Trainer(self.trial, data, device=self.job.device, metric=self.job.metric)
         file = self.folder.checkpoints / self.trial.key / "last.pt"
         state = checkpoint.load(file)
@@ -209,14 +211,15 @@ def _write_model(path: Path, weights: Mapping[str, Any]) -> None:
     write_bytes(path, content.getvalue())
 
 
-_DATA: dict[str, Prepared] = {}
-"""Prepared data of this process: mapped once, shared by all its trials."""
+_DATA: dict[tuple[str, tuple[str, ...]], Prepared] = {}
+"""Prepared data of this process with what its trials need: mapped once, shared by all of them."""
 
 
-def _prepared(path: str) -> Prepared:
+def _prepared(path: str, needs: tuple[str, ...]) -> Prepared:
     from sweeper.data.prepare import load
+    from sweeper.orchestration.needs import with_needs
 
-    if path not in _DATA:
+    if (path, needs) not in _DATA:
         _DATA.clear()
-        _DATA[path] = load(Path(path))
-    return _DATA[path]
+        _DATA[path, needs] = with_needs(load(Path(path)), needs, Path(path))
+    return _DATA[path, needs]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -20,8 +21,19 @@ from sweeper.tracking.uri import redact
 PACKAGES = ("torch", "segmentation-models-pytorch", "ray", "optuna", "mlflow", "pyarrow", "numpy")
 
 
-def build_meta(sweep: Sweep, data: Prepared, *, command: str | None = None) -> Meta:
-    """Return the meta data of a study as it stands; `command` is how it was started."""
+def build_meta(
+    sweep: Sweep,
+    data: Prepared,
+    artefacts: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    command: str | None = None,
+) -> Meta:
+    """Return the meta data of a study as it stands.
+
+    Args:
+        artefacts: How well each network that losses rely on was trained on the data, by name.
+        command: How the study was started.
+    """
     study = sweep.plan.study
     resolved = study.to_dict()
     if study.tracking.uri is not None:
@@ -30,7 +42,7 @@ def build_meta(sweep: Sweep, data: Prepared, *, command: str | None = None) -> M
         {
             "study": resolved,
             "families": {name: _family(name, study) for name in study.families},
-            "data": _data(data),
+            "data": _data(data) | ({"artefacts": artefacts} if artefacts else {}),
             "levels": list(study.levels),
             "reference": study.reference,
             "versions": versions(),

@@ -22,6 +22,7 @@ from sweeper.orchestration.events import Listener, Silent
 from sweeper.orchestration.folder import Lease, RunFolder, check_writable, data_cache
 from sweeper.orchestration.job import Job
 from sweeper.orchestration.meta import build_meta
+from sweeper.orchestration.needs import artefact_reports, reachable_needs, report_line, with_needs
 from sweeper.orchestration.publish import conclude, target_of, write_identity
 from sweeper.report.document import Document
 from sweeper.report.page import write_report
@@ -50,8 +51,12 @@ class Checked:
 
     plan: Plan
     data: Prepared
+    folder: Path
+    """Of the prepared data."""
     weights: dict[tuple[SplitName, float], LevelWeights]
     """By split and level."""
+    needs: tuple[str, ...]
+    """What the study's losses need that is still to be made, see `needs`."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +102,16 @@ def check(study: Study, *, out: Path, listener: Listener | None = None) -> Check
     tracking_uri.check(tracking_uri.resolve(study.tracking.uri, out / study.name))
     data = prepare(study.data, data_cache(out), progress=listener.preparing)
     weights = _level_weights(study, data)
-    check_model(study.model, data.channels, len(data.classes), data.patch, batch_size=study.training.batch_size)
-    return Checked(make_plan(study, data.fingerprint), data, weights)
+    needs = reachable_needs(study)
+    check_model(
+        study.model,
+        data.channels,
+        len(data.classes),
+        data.patch,
+        batch_size=study.training.batch_size,
+        features="features" in needs or "classifier" in needs,
+    )
+    return Checked(make_plan(study, data.fingerprint), data, data_cache(out) / data.fingerprint, weights, needs)
 
 
 def run(
@@ -134,14 +147,19 @@ def run(
         for damage in journal.dropped:
             listener.note(damage)
         sweep = Sweep(checked.plan, journal.records())
-        meta = build_meta(sweep, checked.data, command=command)
+        if not sweep.done:
+            with_needs(checked.data, checked.needs, checked.folder, progress=listener.preparing)
+        artefacts = artefact_reports(checked.needs, checked.folder)
+        for name, report in artefacts.items():
+            listener.note(report_line(name, report))
+        meta = build_meta(sweep, checked.data, artefacts, command=command)
         target = target_of(study, meta, folder)
         write_identity(folder, target)
         courier = Courier(journal, target.open, target.id)
         unsent = len(journal.finished())
         try:
             if not sweep.done:
-                _run_trials(sweep, checked.data, folder, lease.id, courier, address, listener)
+                _run_trials(sweep, checked, folder, lease.id, courier, address, listener)
         finally:
             # What an interrupted study could not send is in the journal; whoever stops it should not have to wait.
             unsent = courier.close(FLUSH_SECONDS if sweep.done else INTERRUPTED_FLUSH_SECONDS)
@@ -152,13 +170,13 @@ def run(
             )
         records = sweep.current()
         _warn_of_mixture(records, listener)
-        results = assemble(records, build_meta(sweep, checked.data, command=command))
+        results = assemble(records, build_meta(sweep, checked.data, artefacts, command=command))
         save(results, folder.results)
         document = Document(results)
-        report = write_report(document, folder.report, panels=folder.panels)
+        page = write_report(document, folder.report, panels=folder.panels)
         answer = document.answer.summary
         reason = courier.last_error if unsent else conclude(target, results.meta, folder)
-        return RunOutcome(folder.path, results, report, answer, tracking_uri.redact(target.uri), unsent, reason)
+        return RunOutcome(folder.path, results, page, answer, tracking_uri.redact(target.uri), unsent, reason)
 
 
 def _level_weights(study: Study, data: Prepared) -> dict[tuple[SplitName, float], LevelWeights]:
@@ -184,7 +202,7 @@ def _level_weights(study: Study, data: Prepared) -> dict[tuple[SplitName, float]
 
 def _run_trials(
     sweep: Sweep,
-    data: Prepared,
+    checked: Checked,
     folder: RunFolder,
     driver_id: str,
     courier: Courier,
@@ -200,7 +218,8 @@ def _run_trials(
         share = slots(study.resources)
         job = Job(
             trial={},
-            data=str(data_cache(folder.path.parent) / data.fingerprint),
+            data=str(checked.folder),
+            needs=checked.needs,
             folder=str(folder.path),
             metric=study.search.metric,
             threads=share.cpu,

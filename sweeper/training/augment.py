@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sweeper.maps.kinds import KINDS
 from sweeper.training.randomness import generator
 from sweeper.training.trial import Augmentation
 
@@ -76,3 +77,30 @@ def transform(patches: Tensor, chosen: Tensor, *, rows: int, cols: int) -> Tenso
     patches = torch.where(transpose, patches.transpose(rows, cols), patches)
     patches = torch.where(flip_rows, patches.flip(rows), patches)
     return torch.where(flip_cols, patches.flip(cols), patches)
+
+
+def transform_map(name: str, maps: Tensor, chosen: Tensor) -> Tensor:
+    """Return a target map, each patch's under its own symmetry: what `compute_map` gives of the transformed mask.
+
+    Of what a map derives from the order of pixels (which number a component has, which of two equal skeletons it is)
+    it is that of the mask as it was.
+
+    Args:
+        name: A key of `maps.kinds.KINDS`.
+        maps: (B, ..., P, P).
+        chosen: (B, 3) bool, as `transform` takes them.
+    """
+    moved = transform(maps, chosen, rows=-2, cols=-1)
+    return _reoriented(moved, chosen) if KINDS[name].oriented else moved
+
+
+def _reoriented(maps: Tensor, chosen: Tensor) -> Tensor:
+    """Put the channels of a map that has been moved, (B, 4, P, P), where its symmetry takes their orientations.
+
+    Orientation 2 r + c looks along the rows by r and along the columns by c: a flip turns one of the two around, and
+    transposing exchanges them.
+    """
+    transpose, flip_rows, flip_cols = chosen.long().unsqueeze(2).unbind(1)
+    before = torch.arange(4, device=maps.device) ^ (2 * flip_rows + flip_cols)
+    before = torch.where(transpose > 0, before // 2 + 2 * (before % 2), before)
+    return maps.gather(1, before[:, :, None, None].expand_as(maps))

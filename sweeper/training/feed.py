@@ -29,7 +29,8 @@ class Batch:
     masks: Tensor
     """(B, P, P) uint8, class index or IGNORE."""
     maps: dict[str, Tensor]
-    """The target maps asked for, (B, C, P, P) float32 each."""
+    """The target maps asked for by name, (B, K, P, P) or (B, C, R, P, P), in the dtype they are stored in: whoever uses
+    them casts them, so that they travel and stay on the device at their smallest."""
 
 
 class Feed:

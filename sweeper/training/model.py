@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sweeper.errors import ModelError, suggest
+from sweeper.training.head import check_head
 from sweeper.training.trial import ModelSettings
 
 _FILE_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
@@ -77,15 +78,23 @@ def _keep_logits_exact(model: nn.Module) -> None:
     head.forward = exact
 
 
-def check_model(settings: ModelSettings, channels: int, classes: int, patch: int, *, batch_size: int = 2) -> None:
+def check_model(
+    settings: ModelSettings, channels: int, classes: int, patch: int, *, batch_size: int = 2, features: bool = False
+) -> None:
     """Build the model and run one training-mode batch of `patch` × `patch` through it.
 
     Torch's global generator is left as it was.
 
-    Raises: ModelError when it cannot be built, refuses such a batch, or answers in another shape.
+    Args:
+        features: Whether a loss will ask for the features before the last layer.
+
+    Raises: ModelError when it cannot be built, refuses such a batch, answers in another shape, or does not have the
+        features asked for.
     """
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         model = build_model(settings, channels, classes, patch=patch).train()
+        if features:
+            check_head(model, settings.arch)
         try:
             logits = model(torch.zeros(batch_size, channels, patch, patch))
         except (RuntimeError, ValueError, AssertionError) as error:

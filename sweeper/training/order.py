@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sweeper.data.settings import IGNORE
+from sweeper.maps.kinds import KINDS
 
 
 class BackgroundFirst:
@@ -24,8 +25,12 @@ class BackgroundFirst:
         self._place = place
 
     def classes(self, tensor: Tensor, dim: int) -> Tensor:
-        """Return `tensor` with the classes along `dim` reordered: logits, target maps, class frequencies."""
+        """Return `tensor` with the classes along `dim` reordered: logits, class frequencies, weights."""
         return tensor.index_select(dim, self._order) if self._moves else tensor
+
+    def map(self, name: str, tensor: Tensor) -> Tensor:
+        """Return a target map, (B, ..., P, P), in the new order where its channels are the classes."""
+        return self.classes(tensor, dim=1) if KINDS[name].per_class else tensor
 
     def labels(self, masks: Tensor) -> Tensor:
         """Return uint8 labels as int64 in the new order; ignored pixels stay ignored."""

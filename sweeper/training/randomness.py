@@ -10,9 +10,16 @@ from typing import Literal
 
 import numpy as np
 
-Purpose = Literal["initial weights", "batches", "augmentation", "dropout", "panels"]
+Purpose = Literal["initial weights", "batches", "augmentation", "dropout", "panels", "companion"]
 
-_STREAM: dict[Purpose, int] = {"initial weights": 0, "batches": 1, "augmentation": 2, "dropout": 3, "panels": 4}
+_STREAM: dict[Purpose, int] = {
+    "initial weights": 0,
+    "batches": 1,
+    "augmentation": 2,
+    "dropout": 3,
+    "panels": 4,
+    "companion": 5,
+}
 
 
 def generator(purpose: Purpose, seed: int, epoch: int = 0) -> np.random.Generator:

@@ -1,4 +1,4 @@
-"""The learning rate of every step."""
+"""How far along training is at every step, and the learning rate there."""
 
 from __future__ import annotations
 
@@ -15,3 +15,11 @@ def rate_factor(step: int, steps: int, warmup: float) -> float:
     if step < rising:
         return (step + 1) / rising
     return 0.5 * (1 + math.cos(math.pi * (step - rising) / (steps - rising)))
+
+
+def progress(step: int, steps: int) -> float:
+    """Return the share of training that is done at `step` (from 0) of `steps`: 0 at the first, 1 at the last.
+
+    A training of a single step is at its end, so that what ramps up over training is then at its full value.
+    """
+    return step / (steps - 1) if steps > 1 else 1.0

@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import inspect
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,15 +20,19 @@ from sweeper.data.settings import IGNORE
 from sweeper.errors import LossError, RunFolderError, UserError, suggest
 from sweeper.losses.catalogue import family
 from sweeper.losses.family import Family
-from sweeper.training.augment import epoch_symmetries, transform
+from sweeper.losses.needs import CONSTANTS, MAPS, STEP
+from sweeper.losses.ramp import arguments
+from sweeper.training.augment import epoch_symmetries, transform, transform_map
+from sweeper.training.companions import Companionship, build_companion
 from sweeper.training.device import describe, pick_device, pick_precision
 from sweeper.training.feed import Batch, Feed, Normalize
+from sweeper.training.head import Head
 from sweeper.training.metrics import HEADLINES
 from sweeper.training.model import build_model
 from sweeper.training.order import BackgroundFirst
 from sweeper.training.randomness import torch_seed
 from sweeper.training.sampling import epoch_batches, steps_in_epoch
-from sweeper.training.schedule import rate_factor
+from sweeper.training.schedule import progress, rate_factor
 from sweeper.training.scorer import Scorer
 from sweeper.training.scores import EpochResult, TrialScores
 from sweeper.training.trial import Trial
@@ -82,8 +86,9 @@ class Trainer:
         self._family = family(trial.family)
         _check_arguments(self._family, trial)
         self._order = BackgroundFirst(len(data.classes), data.background, self._device)
-        maps, self._constants = self._needs()
-        self._feed = Feed(data.splits["train"], self._device, maps=maps)
+        self._needs = self._family.needs_at(trial.hyperparameters)
+        self._constants = self._constant_needs()
+        self._feed = Feed(data.splits["train"], self._device, maps=self._map_needs())
         self._normalize = Normalize(data.mean, data.std, self._device)
 
         training = trial.training
@@ -97,6 +102,12 @@ class Trainer:
         self._optimizer = torch.optim.AdamW(
             self._parameters, lr=training.lr, weight_decay=training.weight_decay, fused=True
         )
+        self._rates = [training.lr]
+        """Peak learning rate of each of the optimizer's groups."""
+        self._head = (
+            Head(self._model, self._order, trial.model.arch) if {"features", "classifier"} & {*self._needs} else None
+        )
+        self._companionship = self._build_companionship()
         self._scorer = Scorer(
             self._model,
             self._forward,
@@ -131,6 +142,7 @@ class Trainer:
             "model": _snapshot(self._model.state_dict()),
             "optimizer": _snapshot(self._optimizer.state_dict()),
             "history": [dataclasses.asdict(each) for each in self._history],
+            **({} if self._companionship is None else {"companionship": _snapshot(self._companionship.state())}),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -145,6 +157,8 @@ class Trainer:
         self._model.load_state_dict(state["model"])
         # The optimizer keeps the tensors it is given; without a copy it would go on to write into `state`.
         self._optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
+        if self._companionship is not None:
+            self._companionship.restore(state["companionship"])
         self._history = [EpochResult(**each) for each in state["history"]]
 
     def scores(self) -> TrialScores:
@@ -162,7 +176,7 @@ class Trainer:
         started = time.perf_counter()
         devices = [self._device] if self._device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
-            # Only dropout draws from torch here.
+            # Only dropout draws from torch here, and what a rival may draw for its loss.
             torch.manual_seed(torch_seed("dropout", self.trial.seed, epoch))
             loss = self._train(epoch)
         first = self._history[0].train_loss if self._history else loss
@@ -189,16 +203,22 @@ class Trainer:
         planned = training.epochs * self._steps
         self._model.train()
         for step, indices in enumerate(batches):
-            factor = rate_factor((epoch - 1) * self._steps + step, planned, training.warmup)
-            for group in self._optimizer.param_groups:
-                group["lr"] = training.lr * factor
+            done = (epoch - 1) * self._steps + step
+            factor = rate_factor(done, planned, training.warmup)
+            for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
+                group["lr"] = rate * factor
             batch = _transformed(feed.take(indices), flips[step]) if training.augment else feed.take(indices)
-            loss = self._loss(self._forward(batch.images), batch)
+            logits = self._forward(batch.images)
+            if self._companionship is not None and self._companionship.competes:
+                self._companionship.compete(*self._seen(logits, batch), step=step + 1, factor=factor, watch=watch)
+            loss = self._loss(logits, batch, done)
             self._optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             watch.note(step + 1, loss, self._parameters)
             self._optimizer.step()
             total += loss.detach()
+        if self._head is not None:
+            self._head.forget()
         watch.check()
         return float(total) / self._steps
 
@@ -207,30 +227,67 @@ class Trainer:
             logits: Tensor = self._model(self._normalize(images))
         return logits
 
-    def _loss(self, logits: Tensor, batch: Batch) -> Tensor:
+    def _loss(self, logits: Tensor, batch: Batch, step: int = 0) -> Tensor:
+        """Return the loss of the model's logits on a batch at an optimizer step of the whole training, from 0."""
         # Outside autocast and in float32: a loss must not depend on the precision the model happens to run in.
+        planned = self.trial.training.epochs * self._steps
         loss: Tensor = self._family.function(
             self._order.classes(logits.float(), dim=1),
             self._order.labels(batch.masks),
             ignore_index=IGNORE,
-            **self.trial.hyperparameters,
+            **arguments(self._family, self.trial.hyperparameters, progress(step, planned)),
             **self._constants,
-            **{name: self._order.classes(each, dim=1) for name, each in batch.maps.items()},
+            **{name: self._order.map(name, each) for name, each in batch.maps.items()},
+            **self._step_needs(logits, batch, step),
         )
         return loss
 
-    def _needs(self) -> tuple[tuple[str, ...], dict[str, Tensor]]:
-        """Return what the family asks for beyond its hyperparameters: maps per batch, and constants of the data."""
-        maps: list[str] = []
-        constants: dict[str, Tensor] = {}
-        for need in self._family.needs:
-            if need == "class_frequencies":
-                constants[need] = self._order.classes(self._class_frequencies(), dim=0)
-            elif need in self.data.splits["train"].maps:
-                maps.append(need)
-            else:
-                raise LossError(f"{self._family.name} needs {need!r}, which the data {self.data.name} does not have")
-        return tuple(maps), constants
+    def _seen(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what a rival gets to see: logits and labels as the loss does, and the images as the model does."""
+        return (
+            self._order.classes(logits.detach().float(), dim=1),
+            self._order.labels(batch.masks),
+            self._normalize(batch.images),
+        )
+
+    def _constant_needs(self) -> dict[str, Tensor]:
+        """Return the constants of the data that the setting needs, by keyword."""
+        made = {"class_frequencies": self._class_frequencies}
+        return {name: self._order.classes(made[name](), dim=0) for name in CONSTANTS if name in self._needs}
+
+    def _map_needs(self) -> tuple[str, ...]:
+        """Return the target maps that the setting needs. Raises: LossError when the data lacks one."""
+        maps = tuple(name for name in MAPS if name in self._needs)
+        for name in maps:
+            if name not in self.data.splits["train"].maps:
+                raise LossError(
+                    f"{self._family.name} needs the target map {name!r}, which the data {self.data.name} does not "
+                    "have; `sweeper.data.target_maps.with_maps` adds it"
+                )
+        return maps
+
+    def _step_needs(self, logits: Tensor, batch: Batch, step: int) -> dict[str, Any]:
+        """Return what the setting needs of this training step, and the companion, by keyword."""
+        made: dict[str, Callable[[], Any]] = {"images": lambda: self._normalize(batch.images), "step": lambda: step}
+        if self._head is not None:
+            head, (height, width) = self._head, logits.shape[-2:]
+            made |= {"features": lambda: head.features((height, width)), "classifier": lambda: head.classifier}
+        needed = {name: made[name]() for name in STEP if name in self._needs}
+        if self._family.companion is not None:
+            needed["companion"] = None if self._companionship is None else self._companionship.companion
+        return needed
+
+    def _build_companionship(self) -> Companionship | None:
+        """Build what the loss brings along; where it is trained jointly, the optimizer takes its parameters."""
+        companion = build_companion(self._family, self.trial, self.data)
+        if companion is None:
+            return None
+        companionship = Companionship(companion, self.trial.training.lr, self._device)
+        if companionship.joint:
+            self._rates.append(self.trial.training.lr * companion.lr_factor)
+            self._optimizer.add_param_group({"params": companionship.joint, "lr": self._rates[-1], "weight_decay": 0.0})
+            self._parameters += companionship.joint
+        return companionship
 
     def _class_frequencies(self) -> Tensor:
         """Return the level-weighted share of each class among the training pixels, (C,), at least one pixel's."""
@@ -247,8 +304,9 @@ def train(trial: Trial, data: Prepared) -> Iterator[EpochResult]:
 
 
 def _check_arguments(loss: Family, trial: Trial) -> None:
-    """Raises: LossError when the trial sets an argument that the family's function does not take."""
-    known = set(inspect.signature(loss.function).parameters) - {"logits", "target", "ignore_index", *loss.needs}
+    """Raises: LossError when the trial sets an argument that neither the family's function nor its ramps take."""
+    known = set(inspect.signature(loss.function).parameters) - {"logits", "target", "ignore_index", "companion"}
+    known = (known - {*loss.needs}) | {*loss.hyperparameters}
     for name in trial.hyperparameters:
         if name not in known:
             raise LossError(f"{loss.name} has no hyperparameter {name!r}; {suggest(name, known)}")
@@ -258,7 +316,7 @@ def _transformed(batch: Batch, chosen: Tensor) -> Batch:
     return Batch(
         images=transform(batch.images, chosen, rows=1, cols=2),
         masks=transform(batch.masks, chosen, rows=1, cols=2),
-        maps={name: transform(each, chosen, rows=2, cols=3) for name, each in batch.maps.items()},
+        maps={name: transform_map(name, each, chosen) for name, each in batch.maps.items()},
     )
 
 

@@ -21,11 +21,15 @@ class FiniteWatch:
 
     def __init__(self, epoch: int, device: torch.device) -> None:
         self._epoch = epoch
+        self._device = device
         self._eager = device.type != "cuda"
-        self._first = torch.full((2,), _NEVER, dtype=torch.int64, device=device)
+        self._first: dict[str, Tensor] = {}
+        """First steps at which loss and gradient were not finite, by whose they are, in the order noted."""
 
-    def note(self, step: int, loss: Tensor, parameters: Iterable[Tensor]) -> None:
+    def note(self, step: int, loss: Tensor, parameters: Iterable[Tensor], *, of: str = "") -> None:
         """Look at one step's loss, a scalar, and at the gradients of `parameters`. Steps count from 1.
+
+        `of` says whose loss it is where that is not the model's.
 
         Raises: TrialFailure, at once where reading is free.
         """
@@ -34,15 +38,21 @@ class FiniteWatch:
         # from magnitudes of 1e19 on, from which no trial comes back.
         norm = torch.nn.utils.get_total_norm(gradients)
         finite = torch.isfinite(torch.stack((loss.detach().float(), norm.float())))
-        self._first = torch.where(finite, self._first, self._first.clamp(max=step))
+        first = self._first.get(of)
+        if first is None:
+            first = torch.full((2,), _NEVER, dtype=torch.int64, device=self._device)
+        self._first[of] = torch.where(finite, first, first.clamp(max=step))
         if self._eager:
             self.check()
 
     def check(self) -> None:
         """Raises: TrialFailure, naming epoch and step, when anything noted was not finite."""
-        loss, gradient = self._first.tolist()
-        # A loss that is not finite has no finite gradient either: the earlier of the two is the cause.
-        what, step = ("loss", loss) if loss <= gradient else ("gradient", gradient)
+        found: list[tuple[int, str]] = []
+        for of, first in self._first.items():
+            whose = f" of {of}" if of else ""
+            found += zip(first.tolist(), (f"loss{whose}", f"gradient{whose}"), strict=True)
+        # What is not finite spreads, in the order things are noted: the earliest is the cause.
+        step, what = min(found, key=lambda each: each[0], default=(_NEVER, ""))
         if step < _NEVER:
             raise TrialFailure(f"the {what} is not finite at epoch {self._epoch}, step {step}")
 

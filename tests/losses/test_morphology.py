@@ -86,6 +86,20 @@ def test_skeleton_of_a_mask_is_the_target_map(seed, iterations):
     assert np.array_equal(soft_skeleton(mask, iterations)[0, 0].numpy(), level <= iterations)
 
 
+@pytest.mark.parametrize("iterations", [0, 1, 3])
+def test_skeleton_of_probabilities_by_grey_morphology(iterations):
+    # A pixel is on the skeleton unless it is spared at every level: 1 − Π (1 − δ).
+    x = torch.rand(1, 1, 13, 14, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    image, spared = x[0, 0].numpy(), 1.0
+    cross = ndimage.generate_binary_structure(2, 1)
+    for _ in range(iterations + 1):
+        eroded = ndimage.grey_erosion(image, footprint=cross, mode="nearest")
+        opened = ndimage.grey_dilation(eroded, size=(3, 3), mode="nearest")
+        spared = spared * (1 - np.maximum(image - opened, 0))
+        image = eroded
+    np.testing.assert_allclose(soft_skeleton(x, iterations)[0, 0].numpy(), 1 - spared, atol=1e-12)
+
+
 def test_skeleton_of_a_bar_is_its_middle_line():
     bar = torch.zeros(1, 1, 9, 20)
     bar[..., 2:7, :] = 1

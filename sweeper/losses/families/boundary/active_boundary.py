@@ -164,6 +164,7 @@ ACTIVE_BOUNDARY = Family(
     aliases=("abl",),
     needs=("boundary_distance",),
     exempt={
+        "gradient": "the neighbours of a pixel are held fixed, though the value depends on them",
         "perfect": "beside a boundary that lies right a direction is still asked for, and a sure prediction gives none",
         "padding": "ignored pixels are boundary, the image's border is not",
         "pixel order": "boundaries look at neighbouring pixels",

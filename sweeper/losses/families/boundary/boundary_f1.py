@@ -71,7 +71,7 @@ def boundary_f1_of(
     band = target_map("edge_band", edge_band, pixels)
     true_edge = pixels.onehot * (band == 0)
     reach = (theta - 1) // 2
-    outside = 1 - pixels.prob
+    outside = 1 - pixels.valid * pixels.prob
     edge = max_pool2d(outside, 3, 1, 1) - outside
     found = (edge * (band <= reach)).sum((0, 2, 3))
     recovered = (true_edge * max_pool2d(edge, theta, 1, reach)).sum((0, 2, 3))
