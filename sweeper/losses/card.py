@@ -12,7 +12,7 @@ from sweeper.errors import LossError
 from sweeper.losses.conformance.suite import Result
 from sweeper.losses.family import Family
 from sweeper.losses.needs import MAPS
-from sweeper.losses.snippet import snippet
+from sweeper.losses.snippet import companion_of, snippet
 
 WIDTH = 100
 _UNBOUNDED = 1e6
@@ -21,7 +21,7 @@ NEEDS: Mapping[str, str] = MappingProxyType(
     {
         "class_frequencies": "share of each class among the training pixels; without it, among those of the batch",
         "own_distance": "target map: distance of each pixel to the nearest one of another class",
-        "signed_distance": "target map: per class, the distance to it outside and minus the distance to the rest inside",
+        "signed_distance": "target map: per class, the distance to it, or inside it minus that to the rest",
         "relative_depth": "target map: per class, how far inside a pixel lies, as a share of the deepest",
         "contour_distance": "target map: per class, the distance to its contour",
         "boundary_distance": "target map: distance to where the label changes, in four orientations",
@@ -44,6 +44,15 @@ NEEDS: Mapping[str, str] = MappingProxyType(
     }
 )
 """What a loss may need, in plain words."""
+
+BRINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "joint": "numbers that are learned together with the model",
+        "frozen": "a network that stays as it is",
+        "rival": "a rival that is trained against the model",
+    }
+)
+"""What a companion is, by its role."""
 
 
 def chosen(families: Mapping[str, Family], *, level: str | None = None, tunable: bool = False) -> dict[str, Family]:
@@ -101,8 +110,9 @@ def card(one: Family, name: str | None = None) -> str:
         lines += ["", "needs, which a study provides"]
         for need in one.needs:
             lines += _wrapped("  ", f"{need}: {NEEDS[need]}{_optional(need)}{_when(one, need)}", 4)
-    if one.companion is not None:
-        lines += ["", *_wrapped("", "brings along a part of its own, which a study builds and trains as it asks")]
+    companion = companion_of(one, {})
+    if companion is not None:
+        lines += ["", f"brings along {BRINGS[companion.role]}; a study takes care of it"]
     if one.errata:
         lines += ["", "elsewhere"]
         for erratum in one.errata:

@@ -20,7 +20,7 @@ def snippet(one: Family, called: str) -> str:
     Args:
         called: The name the user knows it by.
     """
-    plain = ":" not in called and _companion(one, {}) is None
+    plain = ":" not in called and companion_of(one, {}) is None
     parts = [_function(one)] if plain else []
     parts += [_module(one, called, {})]
     words = [{name: value} for name, dial in one.hyperparameters.items() if dial.static for value in ends(dial.legal)]
@@ -38,7 +38,7 @@ def _module(one: Family, called: str, word: Mapping[str, Value]) -> str:
     """Return code for the family at its defaults but for one word."""
     needs = one.needs_at(word)
     artefacts = [name for name in needs if name in ARTEFACTS]
-    companion = _companion(one, word)
+    companion = companion_of(one, word)
     chosen = [*_settings(one), *(f"{name}={_literal(value)}" for name, value in word.items())]
     lines = ["import sweeper", f"criterion = sweeper.loss({', '.join([_literal(called), *chosen])})"]
     if artefacts:
@@ -127,7 +127,7 @@ def _asks(one: Family, word: Mapping[str, Value]) -> set[str]:
     return {name for name in one.needs_at(word) if name in (*ARTEFACTS, "features")}
 
 
-def _companion(one: Family, word: Mapping[str, Value]) -> Companion | None:
+def companion_of(one: Family, word: Mapping[str, Value]) -> Companion | None:
     """Return what the loss brings along at a setting, untrained."""
     if one.companion is None:
         return None

@@ -9,6 +9,10 @@ ROWS: list[tuple[str, dict[str, object], dict[str, float]]] = [
     ("hausdorff_er", {"alpha": 2.0, "erosions": 10}, {"M5": 0.305341615, "G5": 0.0, "C5": 0.0, "B4": 0.0}),
     ("hausdorff_er", {"alpha": 2.0, "erosions": 2}, {"M5": 0.305341615}),
     ("hausdorff_er", {"alpha": 2.0, "erosions": 1}, {"M5": 0.145341615}),
+    # B4: every disk is the whole picture, of which t has 1/2 and q 1/4: 1/4 of r² on the errors .01 and .36 of t.
+    # M5: nothing is predicted and no disk is over half full: 1/2 of r² on nine errors of .95².
+    ("hausdorff_cv", {"alpha": 2.0, "largest_radius": 3}, {"B4": 0.208125, "M5": 1.46205}),
+    ("hausdorff_cv", {"alpha": 2.0}, {"B4": 18.939375, "M5": 133.04655}),
     ("boundary_aware", {"levels": 3}, {"G5": 0.148335203, "C5": 0.086485440}),
     ("boundary_aware", {"levels": 1}, {"G5": 0.208013397}),
     ("active_boundary", {"theta": 20.0, "ratio": 0.2, "label_smoothing": 0.0}, {"C5": 0.057667645}),

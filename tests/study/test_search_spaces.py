@@ -15,7 +15,16 @@ FILES = sorted(SPACES.glob("*.yaml"))
 
 def test_the_promised_files_are_there():
     promised = {"demo", "smoke", "five_families", "gamma_dial", "alpha_beta_dial", "combo_weights"}
-    promised |= {"catalogue", "catalogue_smoke", "pixel", "region", "boundary", "combination", "structural", "thin_structures"}
+    promised |= {
+        "catalogue",
+        "catalogue_smoke",
+        "pixel",
+        "region",
+        "boundary",
+        "combination",
+        "structural",
+        "thin_structures",
+    }
     assert promised <= {path.stem for path in FILES}
 
 

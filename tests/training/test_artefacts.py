@@ -124,6 +124,13 @@ def test_ignored_pixels_and_the_kind_of_their_label_teach_nothing(name, masks):
     assert same(build(name, masks, 3, steps=2).arrays, build(name, other, 3, steps=2).arrays)
 
 
+def test_where_a_mask_is_ignored_there_is_no_boundary():
+    half = np.full((1, SIDE, SIDE), IGNORE, dtype=np.uint8)
+    half[..., : SIDE // 2] = 1
+    assert len(BoundaryCurriculum(half, 3)) == 0
+    assert len(BoundaryCurriculum(np.where(half == IGNORE, 0, half).astype(np.uint8), 3)) == 1
+
+
 @every
 def test_masks_that_teach_nothing_are_refused(name, masks):
     for few in (masks[:0], masks[:1], np.zeros_like(masks)):
