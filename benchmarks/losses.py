@@ -2,7 +2,7 @@
 
     python benchmarks/losses.py [--shapes small large] [--device cpu cuda] [--out reports/benchmarks] [--only NAME ...]
 
-Every loss is timed in turns with `torch.nn.functional.cross_entropy` on the same tensors, and where smp, MONAI or kornia
+    python benchmarks/losses.py [--shapes small large] [--device cpu cuda] [--out FOLDER] [--only NAME ...]
 have the same loss, with theirs; the median of the turns' ratios is reported, so that a machine that is busy for a while
 slows both. Target maps are prepared before, as training does. Peak memory is what a forward and a backward pass hold at
 most beyond logits and target.

@@ -50,14 +50,11 @@ def deformation(rows: pd.DataFrame, order: Sequence[str]) -> alt.VConcatChart:
     `rows` as from `summary.relative`.
     """
     names = list(OBJECTS)
-    color = alt.Color(
-        "object:N",
-        scale=alt.Scale(domain=names, range=list(COLORS[: len(names)])),
-        legend=alt.Legend(title=None, orient="top", symbolStrokeWidth=3),
-    )
-    # The domain is turned round as in `theme.family_scales`: legends of equal domains would be merged.
-    dashes = alt.Scale(domain=names[::-1], range=[[2, 2], [6, 2], [1, 0]])
-    dash = alt.StrokeDash("object:N", scale=dashes, legend=None)
+    # One legend for both: of two with equal domains only one may be left out, and merged ones must say the same.
+    legend = alt.Legend(title=None, orient="top", symbolStrokeWidth=3, symbolSize=300)
+    color = alt.Color("object:N", scale=alt.Scale(domain=names, range=list(COLORS[: len(names)])), legend=legend)
+    dashes = alt.Scale(domain=names, range=[[1, 0], [6, 2], [2, 2]])
+    dash = alt.StrokeDash("object:N", scale=dashes, legend=legend)
     titles = {
         "edge moved": "← eroded: misses   ·   edge moved, px   ·   dilated: false alarms →",
         "shifted": "shifted sideways, px",

@@ -163,8 +163,8 @@ def _forecast(table: pd.DataFrame) -> Finding | None:
     most, least = ranked.iloc[0], ranked.iloc[-1]
     return Finding(
         "Who is heard at 99 % background",
-        f"With an untrained model, the foreground's one per cent of pixels gets {100 * most['untrained']:.0f} % of "
-        f"the gradient of {most['loss']} and {100 * least['untrained']:.1f} % of that of {least['loss']}. It is a "
+        f"With an untrained model, the foreground's one per cent of pixels gets {100 * most['untrained']:.2g} % of "
+        f"the gradient of {most['loss']} and {100 * least['untrained']:.2g} % of that of {least['loss']}. It is a "
         "forecast of who learns the minority early, not of who ends up best.",
     )
 
