@@ -1,4 +1,4 @@
-"""The seven calls behind the front door and the command line. Each imports what it needs when it is called."""
+"""The calls behind the front door and the command line. Each imports what it needs when it is called."""
 
 from __future__ import annotations
 
@@ -89,6 +89,20 @@ def build_report(results: Results, folder: str | Path, *, panels: str | Path | N
     from sweeper.report.page import build_report as build
 
     return build(results, Path(folder), panels=None if panels is None else Path(panels))
+
+
+def build_anatomy(losses: str | Sequence[str] | None = None, folder: str | Path = "anatomy", *, seed: int = 0) -> Path:
+    """Write a page on how losses behave, without training, into `folder`; return its path.
+
+    Args:
+        losses: Families with their settings, as a list or `dice,tversky(beta=0.9)`; `all`; None for a first look.
+        seed: Of the untrained models; equal seeds give equal files.
+    """
+    from sweeper.anatomy.contestants import DEFAULT, contestants, split_names
+    from sweeper.anatomy.page import build_anatomy as build
+
+    names = DEFAULT if losses is None else split_names(losses) if isinstance(losses, str) else losses
+    return build(*contestants(names), Path(folder), seed=seed)
 
 
 def families() -> Mapping[str, Family]:

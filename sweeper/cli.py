@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sweeper.errors import Interrupted, SweeperError
+from sweeper.errors import Interrupted, SweeperError, UserError
 
 if TYPE_CHECKING:
     from sweeper.orchestration.events import Listener
@@ -146,7 +146,7 @@ def losses(
 
     if name is not None:
         if level is not None or tunable:
-            raise typer.BadParameter("--level and --tunable narrow the list; leave them out to see one family")
+            raise UserError("--level and --tunable narrow the list; leave them out to see one family")
         if name in OUTSIDE:
             _print_json({"name": name, "outside": OUTSIDE[name]}) if as_json else typer.echo(f"{name}: {OUTSIDE[name]}")
         else:
@@ -167,6 +167,21 @@ def check_loss(
     """Try a loss of your own on everything the shipped ones must do. Exit code 1 if it does not do it all."""
     if not _show_loss(name, as_json):
         raise typer.Exit(1)
+
+
+@app.command()
+def anatomy(
+    losses: Annotated[
+        str | None,
+        typer.Option(help="Which, with settings if not the default: 'dice,tversky(beta=0.9)', or all."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the page.")] = Path("anatomy"),
+    seed: Annotated[int, typer.Option(help="Of the untrained models.", min=0)] = 0,
+) -> None:
+    """Show how losses behave, without training: what errors of shape cost, who gets the gradient."""
+    import sweeper
+
+    typer.echo(_shown(sweeper.build_anatomy(losses, out, seed=seed)))
 
 
 @data_app.command("inspect")
