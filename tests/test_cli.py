@@ -90,7 +90,7 @@ def refused(answer: tuple[int, str, str], *words: str) -> None:
 def test_help_names_every_command(call):
     code, out, _ = call("--help")
     assert code == 0
-    for command in ("run", "plan", "report", "losses", "data", "browse", "sync"):
+    for command in ("run", "plan", "report", "losses", "check-loss", "data", "browse", "sync"):
         assert command in out
 
 
@@ -101,9 +101,65 @@ def test_losses_lists_every_family_and_explains_one(call):
     code, out, _ = call("losses", "binary_cross_entropy")
     assert code == 0
     assert 'sweeper.loss("cross_entropy")' in out
+    assert "passed  gradient: autograd's gradient is that of the value" in out
     code, out, _ = call("losses", "--json")
     assert {one["name"] for one in json.loads(out)} >= {"tversky", "combo"}
+    code, out, _ = call("losses", "focal", "--json")
+    assert {one["status"] for one in json.loads(out)["conformance"]} == {"passed"}
     refused(call("losses", "tverski"), "did you mean 'tversky'?")
+
+
+def test_losses_can_be_narrowed(call):
+    _, out, _ = call("losses", "--level", "region", "--tunable", "--json")
+    assert "tversky" in {one["name"] for one in json.loads(out)}
+    assert {(one["level"], one["tradeoff"]) for one in json.loads(out)} == {("region", "tunable")}
+    refused(call("losses", "--level", "regional"), "no level 'regional'", "region")
+    refused(call("losses", "tversky", "--tunable"), "leave them out to see one family")
+
+
+def test_what_is_no_loss_is_explained(call):
+    code, out, _ = call("losses", "contrastive")
+    assert code == 0
+    assert "no segmentation target" in out
+    code, out, _ = call("losses", "contrastive", "--json")
+    assert json.loads(out)["name"] == "contrastive"
+    refused(call("check-loss", "contrastive"), "no segmentation target")
+
+
+OWN_LOSSES = """
+import torch
+from sweeper.losses.primitives import IGNORE_INDEX, dial, masked_mean, prepare
+
+def sound(logits, target, *, weight=1.0, ignore_index=IGNORE_INDEX):
+    pixels = prepare(logits, target, ignore_index)
+    return dial(weight, pixels.prob) * masked_mean(pixels.cross_entropy, pixels.valid)
+
+def deaf(logits, target, *, ignore_index=IGNORE_INDEX):
+    return logits.float().logsumexp(1).mean()
+"""
+
+
+def test_a_loss_of_ones_own_is_tried_out(call, tmp_path):
+    (tmp_path / "my_losses.py").write_text(OWN_LOSSES)
+    code, out, err = call("check-loss", "my_losses:deaf")
+    assert code == 1
+    assert err == ""
+    assert "failed  ignored: ignored pixels count for nothing" in out
+    assert "Traceback" not in out
+    code, out, _ = call("check-loss", "my_losses:deaf", "--json")
+    assert code == 1
+    assert "failed" in {one["status"] for one in json.loads(out)["conformance"]}
+    refused(call("check-loss", "my_losses:loud"), "has no attribute 'loud'")
+    refused(call("check-loss", "my_lossse:deaf"), "there is no module 'my_lossse'")
+    refused(call("check-loss", "my_losses:IGNORE_INDEX"), "is a int")
+
+
+def test_a_sound_loss_of_ones_own_passes(call, tmp_path):
+    (tmp_path / "sound_losses.py").write_text(OWN_LOSSES)
+    code, out, _ = call("check-loss", "sound_losses:sound")
+    assert code == 0, out
+    assert 'sweeper.loss("sound_losses:sound")' in out
+    assert "failed" not in out
 
 
 def test_plan_says_what_will_run(call, study):

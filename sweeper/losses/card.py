@@ -208,4 +208,4 @@ def _legal(domain: Domain) -> str:
 
 def _wrapped(label: str, text: str, hanging: int | None = None) -> list[str]:
     indent = " " * (len(label) if hanging is None else hanging)
-    return textwrap.wrap(text, WIDTH, initial_indent=label, subsequent_indent=indent)
+    return textwrap.wrap(text, WIDTH, initial_indent=label, subsequent_indent=indent, break_on_hyphens=False)

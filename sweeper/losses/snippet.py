@@ -39,7 +39,7 @@ def _module(one: Family, called: str, word: Mapping[str, Value]) -> str:
     needs = one.needs_at(word)
     artefacts = [name for name in needs if name in ARTEFACTS]
     companion = companion_of(one, word)
-    chosen = [*_settings(one), *(f"{name}={_literal(value)}" for name, value in word.items())]
+    chosen = [f"{name}={_literal(value)}" for name, value in word.items()] or _settings(one)
     lines = ["import sweeper", f"criterion = sweeper.loss({', '.join([_literal(called), *chosen])})"]
     if artefacts:
         lines.insert(1, "from sweeper.training.artefacts import build")

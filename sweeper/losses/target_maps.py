@@ -25,17 +25,25 @@ def target_map(name: str, given: Tensor | None, pixels: Pixels) -> Tensor:
     """
     like = pixels.log_prob
     if given is not None:
-        if given.shape[0] != like.shape[0] or given.shape[-2:] != like.shape[-2:]:
-            raise LossError(f"{name} has shape {tuple(given.shape)}; it must fit logits of shape {tuple(like.shape)}")
-        if KINDS[name].per_class and given.shape[1] != like.shape[1]:
-            raise LossError(f"{name} has {given.shape[1]} classes; the logits have {like.shape[1]}")
+        expected = _shape(name, like)
+        if given.shape != expected:
+            raise LossError(
+                f"{name} has shape {tuple(given.shape)}; with logits of shape {tuple(like.shape)} it must be {expected}"
+            )
         return given.to(like)
     labels = _plain(torch.where(pixels.valid > 0, pixels.labels, -1).squeeze(1), name)
     classes = like.shape[1]
     if not len(labels):
-        empty = compute_map(name, np.zeros(labels.shape[1:], dtype=np.int64), classes)
-        return like.new_zeros((0, *empty.shape))
+        return like.new_zeros(_shape(name, like))
     return torch.from_numpy(np.stack([compute_map(name, each, classes) for each in labels])).to(like)
+
+
+def _shape(name: str, like: Tensor) -> tuple[int, ...]:
+    """Return the shape that a map has for logits shaped as `like`, (B, C, H, W)."""
+    images, classes, height, width = like.shape
+    kind = KINDS[name]
+    channels = (classes,) if kind.per_class else (4,) if kind.oriented else (1,)
+    return (images, *channels, *kind.inner, height, width)
 
 
 def _plain(labels: Tensor, name: str) -> NDArray[np.int64]:

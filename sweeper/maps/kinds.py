@@ -27,6 +27,8 @@ class MapKind:
     """Whether the first axis of the map is the classes, to be reordered where the classes are."""
     oriented: bool = False
     """Whether its four channels are the orientations of `distances.boundary_distance`, exchanged by flips and turns."""
+    inner: tuple[int, ...] = ()
+    """Sizes of the axes between the classes and the pixels: the radii of `disk_response`."""
     version: int = 1
     """Raised when `compute` changes its result, so that maps on disk are computed anew."""
 
@@ -46,7 +48,7 @@ KINDS: Mapping[str, MapKind] = MappingProxyType(
         "outline": MapKind(shapes.outline, per_class=True),
         "components": MapKind(shapes.components, per_class=True),
         "holes": MapKind(shapes.holes, per_class=True),
-        "disk_response": MapKind(shapes.disk_response, per_class=True),
+        "disk_response": MapKind(shapes.disk_response, per_class=True, inner=(len(shapes.RADII),)),
     }
 )
 

@@ -64,4 +64,5 @@ def test_documented(family):
     assert family.formula
     assert "\n" not in family.formula
     assert family.limits
-    assert "arXiv:" in family.source or "doi:" in family.source
+    # A paper that is found on OpenReview alone has neither.
+    assert any(kind in family.source for kind in ("arXiv:", "doi:", "openreview"))

@@ -150,6 +150,66 @@ BROKEN = {
 }
 
 
+def another_gradient_for_tensors(logits, target, *, weight=1.0, ignore_index=IGNORE_INDEX):
+    value = right(logits, target, weight=weight, ignore_index=ignore_index)
+    return value if isinstance(weight, float) else 2 * value - value.detach()
+
+
+def another_gradient_under_vmap(logits, target, *, weight=1.0, ignore_index=IGNORE_INDEX):
+    value = right(logits, target, weight=weight, ignore_index=ignore_index)
+    return value if not torch._C._functorch.is_functorch_wrapped_tensor(logits) else 2 * value - value.detach()
+
+
+def one_value_for_tensors(logits, target, *, weight=1.0, ignore_index=IGNORE_INDEX):
+    value = right(logits, target, weight=weight, ignore_index=ignore_index)
+    return value if isinstance(weight, float) else value + 0.1
+
+
+def never_repeats(logits, target, *, weight=1.0, ignore_index=IGNORE_INDEX):
+    return right(logits, target, weight=weight, ignore_index=ignore_index) * (1 + torch.rand(()))
+
+
+def gradient_of_single_precision(prob):
+    return 0.01 * (prob - prob.detach())[:, :1].sum() * (prob.dtype == torch.float32)
+
+
+class ZeroGradient(NeverContent):
+    def rival_loss(self, logits, target, *, images, ignore_index):
+        return 0 * self.threshold
+
+
+class Stone(Companion):
+    role = "joint"
+
+    def __init__(self, setup):
+        super().__init__()
+
+
+BROKEN_OTHERWISE = [
+    # A value that looks at ignored pixels, with no gradient to tell of it.
+    ("ignored", broken(lambda pixels, logits, *_: ((1 - pixels.valid) * logits.detach().nan_to_num(9.0)).mean())),
+    # A gradient of nothing.
+    ("ignored", broken(lambda pixels, *_: -masked_mean(pixels.cross_entropy, pixels.valid))),
+    ("ignored", family(never_repeats)),
+    ("finite", broken(lambda pixels, *_: masked_mean((pixels.prob[:, :1] - pixels.prob[:, :1]).sqrt(), pixels.valid))),
+    ("nothing to learn", broken(lambda pixels, *_: 0.1 * pixels.valid.numel() + 0 * pixels.prob.sum())),
+    ("perfect", broken(lambda pixels, *_: -masked_mean(pixels.cross_entropy, pixels.valid))),
+    ("float32", broken(lambda pixels, *_: gradient_of_single_precision(pixels.prob))),
+    ("vmap settings", family(another_gradient_for_tensors)),
+    ("vmap settings", family(one_value_for_tensors)),
+    ("vmap models", family(another_gradient_under_vmap)),
+    ("companion", family(with_rival, companion=ZeroGradient)),
+    ("companion", family(with_rival, companion=Stone)),
+]
+
+
+@pytest.mark.parametrize(("name", "one"), BROKEN_OTHERWISE)
+def test_other_ways_to_break_are_caught(name, one):
+    result = run_demand(BY_NAME[name], Subject(one))
+    assert result.status == "failed"
+    assert "raises" not in result.detail
+
+
 def test_there_is_a_broken_loss_for_every_demand():
     assert list(BROKEN) == [demand.name for demand in DEMANDS]
 
@@ -160,6 +220,8 @@ def test_a_broken_loss_is_caught_in_one_line(name):
     assert result.status == "failed"
     assert result.detail
     assert "\n" not in result.detail
+    # Only these two break by what they cannot do at all.
+    assert "raises" not in result.detail or name in ("vmap settings", "vmap models")
 
 
 @pytest.mark.parametrize("name", BROKEN)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sweeper.domains import Choice, Complement, Int, LogUniform, Uniform, Value, ends, resolve_complements
+from sweeper.losses.custom import REAL
 from sweeper.losses.family import Family, Hyperparameter
 from sweeper.losses.needs import CONSTANTS, MAPS
 
@@ -82,11 +83,11 @@ def static_words(family: Family) -> list[dict[str, Value]]:
 
 
 def legal_ends(family: Family) -> list[Case]:
-    """Return both ends of what is legal, one dynamic hyperparameter at a time."""
+    """Return both ends of what is legal, one dynamic hyperparameter at a time; none where nobody has said what is."""
     return [
         Case({name: value}, progress=0.0 if dial.ramps is not None else 1.0)
         for name, dial in family.hyperparameters.items()
-        if not is_static(dial)
+        if not is_static(dial) and dial.legal != REAL
         for value in ends(dial.legal)
     ]
 

@@ -24,7 +24,7 @@ from sweeper.losses.conformance.batches import (
     batch_of,
     random_batch,
 )
-from sweeper.losses.conformance.cases import DEFAULT, Case, cases, legal_ends, optional_needs
+from sweeper.losses.conformance.cases import Case, cases, legal_ends, optional_needs
 from sweeper.losses.family import Family
 from sweeper.losses.needs import ARTEFACTS, MAPS
 from sweeper.losses.networks import untrained
@@ -152,16 +152,12 @@ class Subject:
 
     @cached_property
     def outcomes(self) -> list[Outcome]:
-        """The calls on all awkward batches: at all settings in float32, and at the default in all precisions.
-
-        float32 is the narrowest that losses calculate in: autocast, by its own demand, leaves them there.
-        """
+        """The calls on all awkward batches, at all settings and in all precisions."""
         every = (*self.cases, *self.legal_ends)
         found = []
         for name, make in AWKWARD.items():
             batch = batch_of(make(self.side))
-            found += [self._outcome(name, batch, "in float32", case) for case in every]
-            found += [self._outcome(name, batch, precision, DEFAULT) for precision in (*PRECISIONS,)[1:]]
+            found += [self._outcome(name, batch, precision, case) for precision in PRECISIONS for case in every]
         for name, cut in SLIVERS.items():
             batch = batch_of(cut())
             accepted = [case for case in every if not self._refuses(batch, case)]
