@@ -42,7 +42,7 @@ def plan(study: Study, *, out: str | Path = OUT, listener: Listener | None = Non
     from sweeper.orchestration.estimate import estimate
     from sweeper.orchestration.run import check
 
-    return estimate(check(study, out=Path(out), listener=listener))
+    return estimate(check(study, out=Path(out), listener=listener), listener=listener)
 
 
 def run(

@@ -99,6 +99,9 @@ class Complement:
         return f"1 − {self.of}"
 
 
+UNBOUNDED = 1e6
+"""A bound this far out stands for none."""
+
 Domain = Uniform | LogUniform | Int | Choice | Fixed | Complement
 Range = Uniform | LogUniform | Int
 
@@ -175,6 +178,17 @@ def outside(domain: Domain, legal: Domain) -> str | None:
             if not legal.low <= value <= legal.high:
                 return f"{value:g} is outside {legal.low:g} to {legal.high:g}"
     return None
+
+
+def legal_words(domain: Domain) -> str:
+    """Say which values a domain has, as a person would: 0 to 1, 0 or more, one of a, b."""
+    if not isinstance(domain, Uniform | LogUniform | Int):
+        return str(domain)
+    number = "a whole number" if isinstance(domain, Int) else "any number"
+    if domain.high >= UNBOUNDED and domain.low <= -UNBOUNDED:
+        return number
+    words = f"{domain.low:g} or more" if domain.high >= UNBOUNDED else f"{domain.low:g} to {domain.high:g}"
+    return f"{number}, {words}" if isinstance(domain, Int) else words
 
 
 def as_real(domain: Domain, legal: Domain) -> Domain:

@@ -16,6 +16,7 @@ from sweeper.domains import (
     admits,
     as_real,
     domain_spec,
+    legal_words,
     outside,
     parse_domain,
     resolve_complements,
@@ -114,3 +115,21 @@ def test_admits_only_what_the_domains_could_give():
     assert not admits(space, {"a": -0.5, "b": 1.5, "c": "x"})
     assert not admits(space, {"a": 0.25, "b": 0.75, "c": "y"})
     assert not admits(space, {"a": 0.25, "b": 0.75})
+
+
+@pytest.mark.parametrize(
+    ("domain", "words"),
+    [
+        (Uniform(0.0, 1.0), "0 to 1"),
+        (Uniform(0.0, 1e6), "0 or more"),
+        (Uniform(-1e300, 1e300), "any number"),
+        (Uniform(-1e6, 0.0), "-1e+06 to 0"),
+        (LogUniform(0.01, 1e6), "0.01 or more"),
+        (Int(1, 8), "a whole number, 1 to 8"),
+        (Int(0, 10**6), "a whole number, 0 or more"),
+        (Choice(("a", "b")), "one of a, b"),
+        (Fixed(2), "fixed at 2"),
+    ],
+)
+def test_legal_values_in_words(domain, words):
+    assert legal_words(domain) == words

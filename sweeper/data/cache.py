@@ -1,4 +1,4 @@
-"""Writing into the cache of prepared data: scratch folders that leave nothing behind, and disks that refuse."""
+"""Writing into the cache of prepared data: scratch folders that leave nothing behind, disks that refuse, and sizes."""
 
 from __future__ import annotations
 
@@ -36,6 +36,17 @@ def writing_to(cache: Path, what: str) -> Iterator[None]:
             f"{cache}: cannot keep prepared data there ({error.strerror or error}); choose a folder that can be "
             f"written and has room for {what}"
         ) from error
+
+
+def size_words(count: float) -> str:
+    """Return a number of bytes as `614 bytes`, `61 KB`, `3.2 MB` or `12 GB`, in units of 1000."""
+    if count < 1000:
+        return f"{count:.0f} bytes"
+    for unit in ("KB", "MB", "GB"):
+        count /= 1000
+        if count < 999.5 or unit == "GB":
+            break
+    return f"{count:.1f} {unit}" if count < 9.95 else f"{count:.0f} {unit}"
 
 
 def _sweep(parent: Path, prefix: str) -> None:

@@ -14,8 +14,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 
-def write_table(path: Path, columns: Mapping[str, NDArray[Any]]) -> None:
-    """Write arrays of equal length as one record batch, flushed to disk.
+def write_table(path: Path, columns: Mapping[str, NDArray[Any]], *, notes: Mapping[str, str] | None = None) -> None:
+    """Write arrays of equal length as one record batch, flushed to disk, and beside them what `read_notes` returns.
 
     A one-dimensional array becomes a plain number column. One of more dimensions becomes fixed-size binary, a row's
     bytes in C order and little-endian, with its dtype and shape in the field's metadata.
@@ -33,7 +33,7 @@ def write_table(path: Path, columns: Mapping[str, NDArray[Any]]) -> None:
             metadata = {"dtype": stored.dtype.str, "shape": json.dumps(stored.shape[1:])}
             fields.append(pa.field(name, kind, nullable=False, metadata=metadata))
         arrays.append(array)
-    schema = pa.schema(fields)
+    schema = pa.schema(fields, metadata=dict(notes or {}))
     with path.open("wb") as file:
         with pa.ipc.new_file(file, schema) as writer:
             writer.write_batch(pa.record_batch(arrays, schema=schema))
@@ -58,3 +58,9 @@ def read_table(path: Path) -> dict[str, NDArray[Any]]:
             values = np.frombuffer(column.buffers()[1], dtype=dtype, count=len(column) * math.prod(shape))
             columns[field.name] = values.reshape(len(column), *shape)
     return columns
+
+
+def read_notes(path: Path) -> dict[str, str]:
+    """Return the notes of a file that `write_table` wrote. Raises: as `read_table`."""
+    metadata = pa.ipc.open_file(pa.memory_map(str(path))).schema.metadata or {}
+    return {key.decode(): value.decode() for key, value in metadata.items()}

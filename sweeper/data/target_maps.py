@@ -2,7 +2,7 @@
 
 In a prepared folder, `cache/<fingerprint>`:
 
-    maps/<name>.v<version>.arrow     one row per training patch
+    maps/<name>.v<version>.arrow     one row per training patch, and the SHA-256 of all of them
 
 A map is that of the patch as the loss sees it, not a piece of the whole picture's: a region that goes on beyond the
 patch ends at its edge, and so do the distances. What lies beyond a picture's edge is ignored like any ignored pixel.
@@ -11,6 +11,7 @@ patch ends at its edge, and so do the distances. What lies beyond a picture's ed
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 from collections import deque
 from collections.abc import Generator, Iterable
@@ -23,16 +24,19 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sweeper.data.cache import scratch, writing_to
+from sweeper.data.cache import scratch, size_words, writing_to
 from sweeper.data.parallel import usable_cores
 from sweeper.data.patches import Prepared
 from sweeper.data.prepare import Progress
-from sweeper.data.store import read_table, write_table
+from sweeper.data.store import read_notes, read_table, write_table
 from sweeper.files import sync_folder
 from sweeper.maps.kinds import KINDS, compute_map
 
 CHUNK_BYTES = 8 * 2**20
 """Of map computed at a time by one thread: memory holds two of these per thread."""
+
+CHECKSUM = "sha256"
+"""Note in a map's file: of its values, in C order and little-endian."""
 
 
 def with_maps(
@@ -40,6 +44,7 @@ def with_maps(
     names: Iterable[str],
     folder: Path,
     *,
+    verify: bool = True,
     progress: Progress | None = None,
     workers: int | None = None,
 ) -> Prepared:
@@ -52,6 +57,8 @@ def with_maps(
         prepared: What `prepare` or `load` returned.
         names: Keys of `maps.kinds.KINDS`.
         folder: Of the prepared data, `cache / fingerprint`.
+        verify: Whether a map found in `folder` is read through and compared with its checksum, once for all that share
+            it; False only maps it, which takes no time.
         progress: Called with how many patches have the map, how many there are, and its name.
         workers: Threads; None is one per core.
 
@@ -61,31 +68,40 @@ def with_maps(
     maps = dict(train.maps)
     for name in names:
         if name not in maps:
-            maps[name] = _map(name, train.masks, len(prepared.classes), folder / "maps", progress, workers)
+            maps[name] = _map(name, train.masks, len(prepared.classes), folder / "maps", verify, progress, workers)
     return dataclasses.replace(prepared, splits={**prepared.splits, "train": dataclasses.replace(train, maps=maps)})
 
 
 def _map(
-    name: str, masks: NDArray[np.uint8], classes: int, folder: Path, progress: Progress | None, workers: int | None
+    name: str,
+    masks: NDArray[np.uint8],
+    classes: int,
+    folder: Path,
+    verify: bool,
+    progress: Progress | None,
+    workers: int | None,
 ) -> NDArray[Any]:
     path = folder / f"{name}.v{KINDS[name].version}.arrow"
     first = compute_map(name, masks[0], classes)
     shape = (len(masks), *first.shape)
-    found = _read(path)
+    found = _read(path, verify)
     if found is not None and (found.shape, found.dtype) == (shape, first.dtype):
         return found
-    with writing_to(folder, f"the target map {name}, {len(masks) * first.nbytes / 1e9:.1g} GB, twice"):
+    with writing_to(folder, f"the target map {name}, {size_words(len(masks) * first.nbytes)}, twice"):
         folder.mkdir(parents=True, exist_ok=True)
         with scratch(folder, ".computing-") as work:
             chunk = max(1, CHUNK_BYTES // first.nbytes)
             done = 0
+            checksum = hashlib.sha256()
             with (work / "raw").open("wb") as raw, closing(_chunks(name, masks, classes, chunk, workers)) as chunks:
                 for part in chunks:
                     part.tofile(raw)
+                    checksum.update(part)
                     done += len(part)
                     if progress is not None:
                         progress(done, len(masks), f"target map {name}")
-            write_table(work / "map", {"map": np.memmap(work / "raw", dtype=first.dtype, mode="r", shape=shape)})
+            values = np.memmap(work / "raw", dtype=first.dtype, mode="r", shape=shape)
+            write_table(work / "map", {"map": values}, notes={CHECKSUM: checksum.hexdigest()})
             os.replace(work / "map", path)
             sync_folder(folder)
     return read_table(path)["map"]
@@ -117,9 +133,19 @@ def _chunks(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _read(path: Path) -> NDArray[Any] | None:
-    """Return the map in a file, or None where there is none that can be read."""
+def _read(path: Path, verify: bool) -> NDArray[Any] | None:
+    """Return the map in a file, or None where there is none that can be read, or that is what was written."""
     try:
-        return read_table(path)["map"]
+        values = read_table(path)["map"]
+        if verify and read_notes(path).get(CHECKSUM) != _checksum(values):
+            return None
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowInvalid):
         return None
+    return values
+
+
+def _checksum(values: NDArray[Any]) -> str:
+    checksum = hashlib.sha256()
+    for row in values:  # one by one, so that it can be stopped
+        checksum.update(row)
+    return checksum.hexdigest()

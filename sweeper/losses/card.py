@@ -7,15 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from sweeper.domains import Domain, Fixed, Int, LogUniform, Uniform, domain_spec, ends
+from sweeper.domains import Fixed, domain_spec, ends, legal_words
 from sweeper.errors import LossError
 from sweeper.losses.conformance.suite import Result
-from sweeper.losses.family import Family
+from sweeper.losses.family import Family, Hyperparameter, acting_words
 from sweeper.losses.needs import MAPS
 from sweeper.losses.snippet import companion_of, snippet
 
 WIDTH = 100
-_UNBOUNDED = 1e6
 
 NEEDS: Mapping[str, str] = MappingProxyType(
     {
@@ -104,7 +103,8 @@ def card(one: Family, name: str | None = None) -> str:
         symbol = f" ({dial.symbol})" if dial.symbol and dial.symbol != key else ""
         kind = "static" if dial.static else "dynamic" if dial.ramps is None else f"course of {dial.ramps}"
         search = "not searched unless asked" if isinstance(searched, Fixed) else f"searched {searched}"
-        lines += _wrapped("  ", f"{key}{symbol}: default {default}; {search}; legal {_legal(dial.legal)}; {kind}", 4)
+        words = f"{key}{symbol}: default {default}; {search}; legal {legal_words(dial.legal)}; {kind}{_only(dial)}"
+        lines += _wrapped("  ", words, 4)
         lines += _wrapped("      ", dial.effect)
     if one.needs:
         lines += ["", "needs, which a study provides"]
@@ -158,6 +158,7 @@ def card_dict(one: Family, name: str | None = None) -> dict[str, Any]:
                 "effect": dial.effect,
                 "static": dial.static,
                 "ramps": dial.ramps,
+                "acts_with": {partner: list(values) for partner, values in dial.acts_with.items()},
             }
             for key, dial in one.hyperparameters.items()
         },
@@ -197,13 +198,9 @@ def _when(one: Family, need: str) -> str:
     return f" (with {' or '.join(words)})" if words else " (at some settings)"
 
 
-def _legal(domain: Domain) -> str:
-    """Say a legal range as a person would; a bound of a million or more stands for none."""
-    if not isinstance(domain, Uniform | LogUniform | Int):
-        return str(domain)
-    if domain.high >= _UNBOUNDED:
-        return "any number" if domain.low <= -_UNBOUNDED else f"{domain.low:g} or more"
-    return f"{domain.low:g} to {domain.high:g}"
+def _only(dial: Hyperparameter) -> str:
+    """Say beside which other arguments a hyperparameter acts, where it does not always."""
+    return f"; only with {acting_words(dial.acts_with)}" if dial.acts_with else ""
 
 
 def _wrapped(label: str, text: str, hanging: int | None = None) -> list[str]:

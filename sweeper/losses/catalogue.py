@@ -25,10 +25,19 @@ _CONTRASTIVE = (
     "so that it pre-trains an encoder but is no loss of (logits, target); pixel_triplet is the family nearest to it"
 )
 
+_DICE_SEMIMETRIC = "the Dice semimetric loss is jaccard_metric with a = 0.5"
+
 OUTSIDE: Mapping[str, str] = MappingProxyType(
-    dict.fromkeys(("contrastive", "contrastive_coding", "infonce", "info_nce"), _CONTRASTIVE)
+    {
+        **dict.fromkeys(("contrastive", "contrastive_coding", "infonce", "info_nce"), _CONTRASTIVE),
+        **dict.fromkeys(("dml", "dice_semimetric"), _DICE_SEMIMETRIC),
+        "poly1_focal": "the focal form of Poly-1 is poly1_cross_entropy with gamma = 2",
+        "unet3plus": "the loss of UNet 3+ adds focal loss, SSIM at several scales and IoU; basnet_hybrid, with "
+        "cross-entropy and SSIM at one scale, is the family nearest to it",
+    }
 )
-"""Names that surveys list among segmentation losses and that are none by the contract, each with the reason."""
+"""Names found in surveys that are no family here, each with what to do: no loss by the contract, or one setting of a
+family, which an alias would silently turn into its default."""
 
 
 class OutsideContract(UnknownFamily):

@@ -63,6 +63,7 @@ def check_family(family: Family) -> None:
             raise LossError(f"{name}: the default of {key} is not legal: {problem}")
         if hyperparameter.search is not None and (problem := outside(hyperparameter.search, hyperparameter.legal)):
             raise LossError(f"{name}: what is searched of {key} is not all legal: {problem}")
+        _check_acting(family, key, hyperparameter)
     for key in family.needs:
         if key not in EVERY:
             raise LossError(f"{name} needs {key!r}; the trainer can pass {', '.join(TRAINER_ARGUMENTS)}")
@@ -86,6 +87,19 @@ def _check_place(
         raise LossError(f"{family.name}: {key!r} is of a ramp, and so must not be a keyword of the function")
     elif ramped not in family.hyperparameters or f"{ramped}_start" not in family.hyperparameters:
         raise LossError(f"{family.name}: {key!r} ramps {ramped!r}; make both by `sweeper.losses.ramp.ramp`")
+
+
+def _check_acting(family: Family, key: str, hyperparameter: Hyperparameter) -> None:
+    """Raise LossError unless what a hyperparameter acts with are legal values of others of its family."""
+    for partner, values in hyperparameter.acts_with.items():
+        if partner == key or partner not in family.hyperparameters:
+            raise LossError(f"{family.name}: {key} acts with {partner!r}, which is no other hyperparameter")
+        if not values:
+            raise LossError(f"{family.name}: {key} acts with no value of {partner}; name those it acts with")
+        legal = family.hyperparameters[partner].legal
+        for value in values:
+            if problem := outside(Fixed(value), legal):
+                raise LossError(f"{family.name}: {key} acts with a {partner} that is not legal: {problem}")
 
 
 def _import(module_name: str, path: str) -> ModuleType:

@@ -50,10 +50,25 @@ class Hyperparameter:
     """What raising it does to precision and recall, in a few words."""
     static: bool = False
     """A static argument changes the graph (a word, a size); a dynamic one may be a 0-d tensor under vmap."""
+    acts_with: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
+    """Other hyperparameters, each with its values beside which this one changes the loss; without them all it does
+    nothing."""
     ramps: str | None = None
     """The argument whose course over training this one decides, see `losses.ramp`; it is none of the function's own."""
     default: Value = None
     """Only of a hyperparameter that is no argument of the function; else the function's keyword default counts."""
+
+
+def acting_words(acts_with: Mapping[str, tuple[Value, ...]], between: str = " ") -> str:
+    """Say what a hyperparameter acts with: `region tversky or focal_tversky`, `levels 2 to 8`."""
+    return " and ".join(f"{name}{between}{_any_of(values)}" for name, values in acts_with.items())
+
+
+def _any_of(values: tuple[Value, ...]) -> str:
+    first = values[0]
+    if len(values) > 2 and isinstance(first, int) and values == tuple(range(first, first + len(values))):
+        return f"{first} to {values[-1]}"
+    return " or ".join(map(str, values))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
 from sweeper.maps.kinds import KINDS
 
 CONSTANTS = ("class_frequencies",)
@@ -17,7 +20,16 @@ STEP = ("images", "features", "classifier", "step")
 map that the model's last layer turns into logits, brought to the logits' size. `classifier` maps (…, D) features to
 (…, C) logits with the weights of that layer. `step` counts optimizer steps from 0."""
 
-ARTEFACTS = ("mask_autoencoder", "boundary_transform")
+ARTEFACT_VERSIONS: Mapping[str, int] = MappingProxyType({"mask_autoencoder": 2, "boundary_transform": 2})
+"""Raised when a network or its training changes, so that artefacts on disk are trained anew."""
+
+ARTEFACTS = tuple(ARTEFACT_VERSIONS)
 """Networks trained once on the training masks of a data set, before any trial, given to the companion's builder."""
 
 EVERY = (*CONSTANTS, *MAPS, *STEP, *ARTEFACTS)
+
+
+def versions(needs: Iterable[str]) -> dict[str, int]:
+    """Return the versions of the maps and artefacts among `needs`, which decide what a trial learns from."""
+    known = {name: kind.version for name, kind in KINDS.items()} | {**ARTEFACT_VERSIONS}
+    return {name: known[name] for name in needs if name in known}

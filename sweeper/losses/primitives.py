@@ -5,7 +5,8 @@ The rules these obey, so that no loss has to think of them again:
 - Sums, logarithms and powers are taken in float32 (float64 stays float64), also under autocast.
 - Probabilities are the exponential of one log-softmax, never the other way round: exact at logits of ±1e4.
 - Ignored pixels are neutralized *before* the softmax, so that nothing there, not even NaN, reaches a value or gradient.
-- A base that can be 0 is clamped before a power or a logarithm below 1 is taken of it; denominators are clamped too.
+- A base that can be 0 is clamped before a power below 1 or a logarithm is taken of it, and such a power still goes to
+  0 (`safe_power`); denominators are clamped too.
 - No Python branch, index or size depends on a tensor's content or a dynamic hyperparameter's value, so that
   `torch.func.vmap` can run several settings, or several models, at once.
 """
@@ -204,8 +205,12 @@ def tversky_index(counts: Counts, alpha: Dial, beta: Dial, smooth: Dial) -> Tens
 
 
 def safe_power(base: Tensor, exponent: Dial) -> Tensor:
-    """Return base^exponent for base ≥ 0 and any exponent > 0, with a finite gradient also at base 0."""
-    return base.clamp_min(FLOOR) ** exponent
+    """Return base^exponent for base ≥ 0 and any exponent ≥ 0; below the floor, a straight line to 0.
+
+    The gradient is finite also at base 0, and the power is 0 there: the floor alone to the power 0.1 is 0.2, which a
+    perfect mask would cost.
+    """
+    return base.clamp_min(FLOOR) ** exponent * (base / FLOOR).clamp(0, 1)
 
 
 def kept_classes(target: Tensor, classes: Classes, absent: Absent) -> Tensor:

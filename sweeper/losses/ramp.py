@@ -67,5 +67,16 @@ def arguments(family: Family, settings: Mapping[str, Value], progress: float) ->
     return values
 
 
+def settled(family: Family, settings: Mapping[str, Value]) -> float:
+    """Return the share of training after which no argument of a setting changes any more, 0 to 1."""
+    complete = family.defaults | dict(settings)
+    shares = [0.0]
+    for argument in {dial.ramps for dial in family.hyperparameters.values() if dial.ramps is not None}:
+        end, start, share = (complete[name] for name in (argument, f"{argument}_start", f"{argument}_ramp"))
+        if isinstance(end, int | float) and start != end and isinstance(share, int | float):
+            shares.append(float(share))
+    return max(shares)
+
+
 def _of_ramp(family: Family, name: str) -> bool:
     return name in family.hyperparameters and family.hyperparameters[name].ramps is not None

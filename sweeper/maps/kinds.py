@@ -30,7 +30,7 @@ class MapKind:
     inner: tuple[int, ...] = ()
     """Sizes of the axes between the classes and the pixels: the radii of `disk_response`."""
     version: int = 1
-    """Raised when `compute` changes its result, so that maps on disk are computed anew."""
+    """Raised when `compute` changes its result or dtype, so that maps on disk are computed anew."""
 
 
 KINDS: Mapping[str, MapKind] = MappingProxyType(
@@ -46,8 +46,8 @@ KINDS: Mapping[str, MapKind] = MappingProxyType(
         "skeleton_level": MapKind(shapes.skeleton_level, per_class=True),
         "skeleton_distance": MapKind(shapes.skeleton_distance, per_class=True),
         "outline": MapKind(shapes.outline, per_class=True),
-        "components": MapKind(shapes.components, per_class=True),
-        "holes": MapKind(shapes.holes, per_class=True),
+        "components": MapKind(shapes.components, per_class=True, version=2),
+        "holes": MapKind(shapes.holes, per_class=True, version=2),
         "disk_response": MapKind(shapes.disk_response, per_class=True, inner=(len(shapes.RADII),)),
     }
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, signal
+from scipy import ndimage
 
 from sweeper.maps.distances import Mask, cityblock
 
@@ -49,12 +49,12 @@ def outline(regions: NDArray[np.bool_]) -> NDArray[np.uint8]:
     return np.stack(rims).astype(np.uint8)
 
 
-def components(regions: NDArray[np.bool_]) -> NDArray[np.int16]:
+def components(regions: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Return, per class, the number of the 8-connected component of each pixel from 1, (C, H, W); 0 outside."""
-    return np.stack([ndimage.label(region, _SQUARE)[0] for region in regions]).astype(np.int16)
+    return np.stack([ndimage.label(region, _SQUARE)[0] for region in regions]).astype(np.int32)
 
 
-def holes(regions: NDArray[np.bool_]) -> NDArray[np.int16]:
+def holes(regions: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Return, per class, the number of each hole from 1, (C, H, W); 0 elsewhere.
 
     A hole is a 4-connected part of what is outside the class that does not reach the image's border.
@@ -67,11 +67,13 @@ def disk_response(regions: NDArray[np.bool_]) -> NDArray[np.float16]:
 
     Outside the image there is no class.
     """
+    from scipy.signal import fftconvolve  # takes half a second, which nothing else here needs
+
     response = np.empty((len(regions), len(RADII), *regions.shape[1:]), dtype=np.float16)
     for region, out in zip(regions, response, strict=True):
         for radius, each in zip(RADII, out, strict=True):
             disk = disk_kernel(radius)
-            each[:] = np.clip(signal.fftconvolve(region.astype(np.float64), disk, mode="same"), 0.0, 1.0)
+            each[:] = np.clip(fftconvolve(region.astype(np.float64), disk, mode="same"), 0.0, 1.0)
     return response
 
 
@@ -105,11 +107,11 @@ def _skeleton_level(region: Mask) -> NDArray[np.uint8]:
     return level
 
 
-def _holes(region: Mask) -> NDArray[np.int16]:
+def _holes(region: Mask) -> NDArray[np.int32]:
     labelled, _ = ndimage.label(~region, _CROSS)
     border = np.unique(np.concatenate([labelled[0], labelled[-1], labelled[:, 0], labelled[:, -1]]))
     inside = np.setdiff1d(np.unique(labelled), [0, *border])
-    numbers = np.zeros(int(labelled.max()) + 1, dtype=np.int16)
+    numbers = np.zeros(int(labelled.max()) + 1, dtype=np.int32)
     numbers[inside] = np.arange(1, len(inside) + 1)
-    found: NDArray[np.int16] = numbers[labelled]
+    found: NDArray[np.int32] = numbers[labelled]
     return found

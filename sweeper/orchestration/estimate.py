@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweeper.durations import duration
-from sweeper.losses.catalogue import family
 from sweeper.orchestration.cluster import Slots, allot, available_cores
+from sweeper.orchestration.events import Listener, Silent
 from sweeper.orchestration.needs import with_needs
 from sweeper.orchestration.run import Checked
 from sweeper.search.sweep import Sweep
@@ -97,8 +97,13 @@ class PlanReport:
         return "\n".join(lines)
 
 
-def estimate(checked: Checked) -> PlanReport:
-    """Time a few steps of one trial on this machine; takes seconds."""
+def estimate(checked: Checked, *, listener: Listener | None = None) -> PlanReport:
+    """Time a few steps of one trial on this machine; takes seconds.
+
+    What any of the study's losses needs is made first, and kept for the run: what cannot be had is said here already.
+
+    Raises: DataError, LossError as `with_needs` does.
+    """
     import torch
 
     from sweeper.training.trainer import Trainer
@@ -108,8 +113,8 @@ def estimate(checked: Checked) -> PlanReport:
     shared = allot(study.resources, cpus=available_cores(), gpus=torch.cuda.device_count())
     proposal = Sweep(plan).next()
     assert proposal is not None, "a new sweep has a first trial"
-    needs = family(proposal.trial.family).needs_at(proposal.trial.hyperparameters)
-    data = with_needs(checked.data, needs, checked.folder)
+    listener = listener or Silent()
+    data = with_needs(checked.data, checked.needs, checked.folder, progress=listener.preparing)
     before = torch.get_num_threads()
     torch.set_num_threads(shared.cpu)
     try:

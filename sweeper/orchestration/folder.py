@@ -32,6 +32,11 @@ class RunFolder:
         return self.path / "meta.json"
 
     @property
+    def artefacts(self) -> Path:
+        """How well the networks that losses rely on were trained, as of the last trials."""
+        return self.path / "artefacts.json"
+
+    @property
     def driver(self) -> Path:
         """Who drives the study: host, process, since when."""
         return self.path / ".driver"

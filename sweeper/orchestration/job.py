@@ -221,5 +221,6 @@ def _prepared(path: str, needs: tuple[str, ...]) -> Prepared:
 
     if (path, needs) not in _DATA:
         _DATA.clear()
-        _DATA[path, needs] = with_needs(load(Path(path)), needs, Path(path))
+        # The driver has read the maps through; here they are mapped, so that a worker starts at once.
+        _DATA[path, needs] = with_needs(load(Path(path)), needs, Path(path), verify=False)
     return _DATA[path, needs]

@@ -22,7 +22,14 @@ from sweeper.orchestration.events import Listener, Silent
 from sweeper.orchestration.folder import Lease, RunFolder, check_writable, data_cache
 from sweeper.orchestration.job import Job
 from sweeper.orchestration.meta import build_meta
-from sweeper.orchestration.needs import artefact_reports, reachable_needs, report_line, with_needs
+from sweeper.orchestration.needs import (
+    artefact_reports,
+    keep_reports,
+    kept_reports,
+    reachable_needs,
+    report_line,
+    with_needs,
+)
 from sweeper.orchestration.publish import conclude, target_of, write_identity
 from sweeper.report.document import Document
 from sweeper.report.page import write_report
@@ -149,7 +156,10 @@ def run(
         sweep = Sweep(checked.plan, journal.records())
         if not sweep.done:
             with_needs(checked.data, checked.needs, checked.folder, progress=listener.preparing)
-        artefacts = artefact_reports(checked.needs, checked.folder)
+            made = artefact_reports(checked.needs, checked.folder)
+            keep_reports(folder.artefacts, checked.data.fingerprint, made)
+        # Of a finished study the data's cache may be gone, and nothing makes it anew.
+        artefacts = kept_reports(folder.artefacts, checked.data.fingerprint, checked.needs)
         for name, report in artefacts.items():
             listener.note(report_line(name, report))
         meta = build_meta(sweep, checked.data, artefacts, command=command)

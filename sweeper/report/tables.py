@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from sweeper.report.evidence import confirmed
 from sweeper.report.measured import select
+from sweeper.results.meta import trained_words
 from sweeper.results.schema import MINORITY
 
 if TYPE_CHECKING:
@@ -211,6 +212,8 @@ def provenance(results: Results) -> pd.DataFrame:
         natural = about.get("natural_level")
         text = f"{about['pictures']} pictures, {about['patches']} patches"
         rows.append(("data", split, text + (f", natural level {natural:.3f}" if natural is not None else "")))
+    for name, report in (meta["data"].get("artefacts") or {}).items():
+        rows.append(("artefacts", str(name), trained_words(report)))
     for section in ("data", "imbalance", "model", "training", "search", "confirm"):
         for key, value in (meta["study"].get(section) or {}).items():
             rows.append((f"study.{section}", str(key), _plain(value)))

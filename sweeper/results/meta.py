@@ -116,6 +116,14 @@ class Meta(TypedDict):
     edited. None while it runs."""
 
 
+def trained_words(report: Mapping[str, Any]) -> str:
+    """Say how well a network that losses rely on was trained, from its report."""
+    return (
+        f"{report['error']} {report['validation_error']:.3g} on held-out training masks, "
+        f"{report['chance_error']:.3g} for one that has learned nothing"
+    )
+
+
 def plain(meta: Mapping[str, Any]) -> dict[str, Any]:
     """Return `meta` as it looks after a trip through JSON, so that every store gives back the same.
 

@@ -10,7 +10,7 @@ from sweeper.data.settings import IGNORE
 from sweeper.domains import Choice, Complement, Domain, Int, LogUniform, Uniform
 from sweeper.errors import DomainError, UnknownFamily, UserError, suggest
 from sweeper.losses.catalogue import family
-from sweeper.losses.family import Family, Hyperparameter
+from sweeper.losses.family import Family, Hyperparameter, acting_words
 
 Report = Callable[[tuple[str | int, ...], str, str], None]
 """Called with (key path, what is wrong, what would be right) for every problem."""
@@ -51,17 +51,30 @@ def resolve_families(raw: Any, report: Report) -> dict[str, dict[str, Domain]]:
         if not isinstance(body, Mapping):
             report(path, f"{body!r} is not a map of hyperparameters", "write {} or {hyperparameter: domain}")
             continue
-        domains_of = _resolve_domains(known, body, path, report)
-        resolved[canonical] = domains_of
-        if set(domains_of) == set(known.hyperparameters):
-            _try_out(known, domains_of, path, report)
+        resolved[canonical] = _resolve_family(known, body, path, report)
     return resolved
+
+
+def _resolve_family(
+    known: Family, body: Mapping[Any, Any], path: tuple[str | int, ...], report: Report
+) -> dict[str, Domain]:
+    told: list[tuple[str | int, ...]] = []
+
+    def tell(where: tuple[str | int, ...], wrong: str, right: str) -> None:
+        told.append(where)
+        report(where, wrong, right)
+
+    domains_of = _resolve_domains(known, body, path, tell)
+    if not told:  # what is known to be wrong would only be said once more
+        _try_out(known, domains_of, path, report)
+    return domains_of
 
 
 def _resolve_domains(
     known: Family, body: Mapping[Any, Any], path: tuple[str | int, ...], report: Report
 ) -> dict[str, Domain]:
     given: dict[str, Domain] = {}
+    wrong_keys: set[str] = set()
     for key, spec in body.items():
         dial = known.hyperparameters.get(key)
         if dial is None:
@@ -74,17 +87,48 @@ def _resolve_domains(
         except DomainError as error:
             wrong, _, right = str(error).partition("; ")
             report((*path, key), wrong, right or f"for example {key}: {_example(dial)}")
+            wrong_keys.add(key)
             continue
         if given[key] == domains.Fixed(None) and known.defaults[key] is None:
             continue
         problem = domains.outside(given[key], dial.legal)
         if problem:
-            report((*path, key), f"{problem}", f"{key} of {known.name} may be {dial.legal}")
+            wrong_keys.add(key)
+            report((*path, key), f"{problem}", f"{key} of {known.name} may be {domains.legal_words(dial.legal)}")
     merged = {**known.domains, **given}
+    for key in known.hyperparameters:
+        inert = None if wrong_keys.intersection(_partners(known, key)) else _inert(known, key, merged)
+        if inert is not None and key in given:
+            report((*path, key), *inert)
+        elif inert is not None:
+            merged[key] = domains.Fixed(known.defaults[key])  # to search it would be to train the same trial again
     for key, domain in merged.items():
-        if isinstance(domain, Complement):
+        if isinstance(domain, Complement) and domain.of not in wrong_keys:
             _check_complement(known, key, domain, merged, (*path, key), report)
     return merged
+
+
+def _inert(known: Family, key: str, merged: Mapping[str, Domain]) -> tuple[str, str] | None:
+    """Say what is wrong, and what would be right, with a hyperparameter that does nothing in any reachable setting."""
+    dial = known.hyperparameters[key]
+    for partner, values in dial.acts_with.items():
+        if all(domains.outside(domains.Fixed(value), _reach(merged[partner])) for value in values):
+            wrong = f"does nothing: {known.name} uses it only with {acting_words({partner: values})}"
+            return wrong, f"set {acting_words({partner: values}, ' to ')}, or leave {key} out"
+    ramp = f"{dial.ramps}_ramp"
+    if key == f"{dial.ramps}_start" and domains.ends(merged[ramp]) == (0,):
+        return f"does nothing: {ramp} is 0, which is no ramp", f"set {ramp} above 0, or leave {key} out"
+    return None
+
+
+def _partners(known: Family, key: str) -> tuple[str, ...]:
+    """Return the other hyperparameters that decide whether one does anything."""
+    dial = known.hyperparameters[key]
+    return (*dial.acts_with, *(() if dial.ramps is None else (f"{dial.ramps}_ramp",)))
+
+
+def _reach(domain: Domain) -> Domain:
+    return Choice((domain.value,)) if isinstance(domain, domains.Fixed) else domain
 
 
 def _try_out(known: Family, domains_of: Mapping[str, Domain], path: tuple[str | int, ...], report: Report) -> None:
@@ -105,18 +149,17 @@ def _try_out(known: Family, domains_of: Mapping[str, Domain], path: tuple[str | 
 
 
 def _call(known: Family, values: Mapping[str, domains.Value]) -> None:
-    """Call the loss as the trainer does, at both ends of training; not where it needs what is trained on the data."""
+    """Call the loss as the trainer does, at both ends of training, with untrained networks for trained ones."""
     import torch
 
     from sweeper.losses.companion import Setup
     from sweeper.losses.needs import ARTEFACTS, MAPS
+    from sweeper.losses.networks import untrained
     from sweeper.losses.primitives import prepare
     from sweeper.losses.ramp import arguments
     from sweeper.losses.target_maps import target_map
 
     needs = known.needs_at(values)
-    if any(name in ARTEFACTS for name in needs):
-        return
     classes, channels, features = 2, 3, 4
     logits, target = torch.zeros(2, classes, 32, 32), torch.zeros(2, 32, 32, dtype=torch.int64)
     target[:, 8:12] = 1
@@ -128,10 +171,18 @@ def _call(known: Family, values: Mapping[str, domains.Value]) -> None:
         "step": 0,
     }
     pixels = prepare(logits, target, IGNORE)
-    needed = {name: target_map(name, None, pixels) if name in MAPS else given[name] for name in needs}
+    needed = {
+        name: target_map(name, None, pixels) if name in MAPS else given[name] for name in needs if name not in ARTEFACTS
+    }
     if known.companion is not None:
         with torch.random.fork_rng(devices=[]):
-            needed["companion"] = known.companion(Setup(classes=classes, channels=channels, settings=dict(values)))
+            setup = Setup(
+                classes=classes,
+                channels=channels,
+                settings=dict(values),
+                artefacts={name: untrained(name) for name in needs if name in ARTEFACTS},
+            )
+            needed["companion"] = known.companion(setup)
     for progress in (0.0, 1.0):
         known.function(logits, target, ignore_index=IGNORE, **arguments(known, values, progress), **needed)
 
@@ -164,7 +215,8 @@ def _check_complement(
                 return
             problem = domains.outside(domains.Fixed(round(1.0 - value, 12)), legal)
             if problem:
-                report(path, f"is 1 − {domain.of} and so {problem}", f"narrow {domain.of}: {key} may be {legal}")
+                words = domains.legal_words(legal)
+                report(path, f"is 1 − {domain.of} and so {problem}", f"narrow {domain.of}: {key} may be {words}")
 
 
 def _example(dial: Hyperparameter) -> object:

@@ -14,6 +14,7 @@ from typing import Any
 
 from sweeper.domains import Choice, Domain, Fixed, Int, LogUniform, Uniform, Value, resolve_complements
 from sweeper.losses.catalogue import family
+from sweeper.losses.needs import versions
 from sweeper.study.schema import Study
 from sweeper.training.trial import Stage, Trial
 
@@ -97,6 +98,8 @@ class Plan:
             "weights": _weights_digest(trial.model.weights),
             "code": _own_code(trial.family),
         }
+        if needs := versions(family(trial.family).needs_at(trial.hyperparameters)):
+            outcome["needs"] = needs
         # Two names for one augmentation order or hyperparameter order would be two trials: sort the keys.
         text = json.dumps(outcome, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:20]

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-Purpose = Literal["initial weights", "batches", "augmentation", "dropout", "panels", "companion"]
+Purpose = Literal["initial weights", "batches", "augmentation", "dropout", "panels", "companion", "rival"]
 
 _STREAM: dict[Purpose, int] = {
     "initial weights": 0,
@@ -19,6 +19,7 @@ _STREAM: dict[Purpose, int] = {
     "dropout": 3,
     "panels": 4,
     "companion": 5,
+    "rival": 6,
 }
 
 
@@ -30,9 +31,9 @@ def generator(purpose: Purpose, seed: int, epoch: int = 0) -> np.random.Generato
     return np.random.default_rng(_sequence(purpose, seed, epoch))
 
 
-def torch_seed(purpose: Purpose, seed: int, epoch: int = 0) -> int:
-    """Return a seed for `torch.manual_seed`, in [0, 2⁶³)."""
-    return int(_sequence(purpose, seed, epoch).generate_state(1, np.uint64)[0] >> np.uint64(1))
+def torch_seed(purpose: Purpose, seed: int, moment: int = 0) -> int:
+    """Return a seed for `torch.manual_seed`, in [0, 2⁶³). `moment` is the epoch; of a rival, the optimizer step."""
+    return int(_sequence(purpose, seed, moment).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def _sequence(purpose: Purpose, seed: int, epoch: int) -> np.random.SeedSequence:

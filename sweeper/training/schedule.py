@@ -23,3 +23,9 @@ def progress(step: int, steps: int) -> float:
     A training of a single step is at its end, so that what ramps up over training is then at its full value.
     """
     return step / (steps - 1) if steps > 1 else 1.0
+
+
+def first_epoch_after(share: float, epochs: int, steps: int) -> int | None:
+    """Return the first epoch, from 1, all of whose `steps` come when that share of training is done; None if none."""
+    planned = epochs * steps
+    return next((epoch for epoch in range(1, epochs + 1) if progress((epoch - 1) * steps, planned) >= share), None)

@@ -7,6 +7,7 @@ import dataclasses
 import inspect
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from sweeper.errors import LossError, RunFolderError, UserError, suggest
 from sweeper.losses.catalogue import family
 from sweeper.losses.family import Family
 from sweeper.losses.needs import CONSTANTS, MAPS, STEP
-from sweeper.losses.ramp import arguments
+from sweeper.losses.ramp import arguments, settled
 from sweeper.training.augment import epoch_symmetries, transform, transform_map
 from sweeper.training.companions import Companionship, build_companion
 from sweeper.training.device import describe, pick_device, pick_precision
@@ -30,9 +31,9 @@ from sweeper.training.head import Head
 from sweeper.training.metrics import HEADLINES
 from sweeper.training.model import build_model
 from sweeper.training.order import BackgroundFirst
-from sweeper.training.randomness import torch_seed
+from sweeper.training.randomness import Purpose, torch_seed
 from sweeper.training.sampling import epoch_batches, steps_in_epoch
-from sweeper.training.schedule import progress, rate_factor
+from sweeper.training.schedule import first_epoch_after, progress, rate_factor
 from sweeper.training.scorer import Scorer
 from sweeper.training.scores import EpochResult, TrialScores
 from sweeper.training.trial import Trial
@@ -93,6 +94,9 @@ class Trainer:
 
         training = trial.training
         self._steps = steps_in_epoch(len(data.splits["train"]), training.batch_size, training.steps_per_epoch)
+        share = settled(self._family, trial.hyperparameters)
+        self._comparable = first_epoch_after(share, training.epochs, self._steps)
+        """First epoch of which the mean loss can be compared with later ones; None if there is none."""
         with torch.random.fork_rng(devices=[]):
             # The model is built on the CPU; `torch.manual_seed` would also reseed every GPU, which is not undone here.
             torch.default_generator.manual_seed(torch_seed("initial weights", trial.seed))
@@ -174,13 +178,11 @@ class Trainer:
 
     def _epoch(self, epoch: int) -> EpochResult:
         started = time.perf_counter()
-        devices = [self._device] if self._device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
-            # Only dropout draws from torch here, and what a rival may draw for its loss.
-            torch.manual_seed(torch_seed("dropout", self.trial.seed, epoch))
+        # Only dropout draws from torch here: what a rival draws for its loss, it draws apart.
+        with self._random_numbers("dropout", epoch):
             loss = self._train(epoch)
-        first = self._history[0].train_loss if self._history else loss
-        check_divergence(epoch, loss, first, self.trial.training.divergence)
+        means = [*(each.train_loss for each in self._history), loss]
+        check_divergence(means, self.trial.training.divergence, since=self._comparable)
         scores = self._scorer.validate()
         result = EpochResult(
             epoch=epoch,
@@ -210,7 +212,8 @@ class Trainer:
             batch = _transformed(feed.take(indices), flips[step]) if training.augment else feed.take(indices)
             logits = self._forward(batch.images)
             if self._companionship is not None and self._companionship.competes:
-                self._companionship.compete(*self._seen(logits, batch), step=step + 1, factor=factor, watch=watch)
+                with self._random_numbers("rival", done):
+                    self._companionship.compete(*self._seen(logits, batch), step=step + 1, factor=factor, watch=watch)
             loss = self._loss(logits, batch, done)
             self._optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -221,6 +224,14 @@ class Trainer:
             self._head.forget()
         watch.check()
         return float(total) / self._steps
+
+    @contextmanager
+    def _random_numbers(self, purpose: Purpose, moment: int) -> Iterator[None]:
+        """Let torch draw what the trial's seed, the purpose and the moment decide; then put its generators back."""
+        devices = [self._device] if self._device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(torch_seed(purpose, self.trial.seed, moment))
+            yield
 
     def _forward(self, images: Tensor) -> Tensor:
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):

@@ -55,7 +55,8 @@ class TrainingSettings:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bf16 autocast where the device computes it natively, else fp32."""
     divergence: float = 10.0
-    """A trial fails as diverged when an epoch's mean loss is this many times the first epoch's."""
+    """A trial fails as diverged when an epoch's mean loss is this many times the first epoch's. While an argument of
+    the loss ramps, the loss may grow with it: epochs are then compared with the first one after the ramp."""
 
 
 TUNABLE_TRAINING = ("lr", "weight_decay", "warmup")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -57,16 +57,25 @@ class FiniteWatch:
             raise TrialFailure(f"the {what} is not finite at epoch {self._epoch}, step {step}")
 
 
-def check_divergence(epoch: int, loss: float, first: float, limit: float) -> None:
-    """Refuse a mean loss that is `limit` times the first epoch's.
+def check_divergence(means: Sequence[float], limit: float, *, since: int | None = 1) -> None:
+    """Refuse a last mean loss that is `limit` times that of epoch `since`.
 
-    Losses may be negative: what is limited is the growth above the first epoch's loss, in units of its magnitude,
-    which for a positive one is the same. A first loss of 0 has no magnitude to compare with.
+    Losses may be negative: what is limited is the growth above the earlier loss, in units of its magnitude, which for a
+    positive one is the same. A loss of 0 has no magnitude to compare with.
+
+    Args:
+        means: Of every epoch so far, at least one.
+        limit: Above 1.
+        since: The first epoch, from 1, whose loss is the same function as the later ones'; None if there is none.
 
     Raises: TrialFailure, with the figures.
     """
+    epoch, loss = len(means), means[-1]
+    if since is None or epoch <= since:
+        return
+    first = means[since - 1]
     if first != 0 and loss - first > (limit - 1) * abs(first):
         raise TrialFailure(
-            f"the loss diverged: its mean at epoch {epoch} is {loss:.4g}, at epoch 1 it was {first:.4g} "
+            f"the loss diverged: its mean at epoch {epoch} is {loss:.4g}, at epoch {since} it was {first:.4g} "
             f"(limit: {limit:g} times as much)"
         )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from sweeper.domains import Choice
 from sweeper.errors import LossError
 from sweeper.losses.card import NEEDS, card, card_dict, chosen, conformance, conformance_list, table
 from sweeper.losses.catalogue import FAMILIES, family
@@ -21,7 +22,7 @@ from sweeper.training import artefacts
 def workplace(monkeypatch):
     """What a snippet takes for granted: pictures, masks and a model of two parts."""
     build = artefacts.build
-    monkeypatch.setattr(artefacts, "build", lambda *given: build(*given, steps=2))
+    monkeypatch.setattr(artefacts, "build", lambda *given: build(*given, steps=60))
     rng = np.random.default_rng(0)
     masks = np.zeros((10, 16, 16), dtype=np.uint8)
     for mask in masks:
@@ -144,3 +145,44 @@ def test_what_came_of_the_suite_is_told():
     assert "failed  mirror: it can be mirrored\n            default: differs" in text
     assert "looks at neighbours" in text
     assert [one["status"] for one in conformance_list(results)] == ["passed", "failed", "exempt"]
+
+
+def test_a_dial_that_acts_only_beside_another_says_so():
+    text = " ".join(card(family("region_boundary")).split())
+    assert "legal 0 to 1; dynamic; only with region tversky or focal_tversky" in text
+    assert "only with boundary hausdorff_dt" in text
+    assert "only with levels 2 to 8" in " ".join(card(family("boundary_aware")).split())
+    assert "only with" not in card(family("tversky"))
+    dials = card_dict(family("region_boundary"))["hyperparameters"]
+    assert dials["region_beta"]["acts_with"] == {"region": ["tversky", "focal_tversky"]}
+    assert dials["a"]["acts_with"] == {}
+
+
+def act(row, dial, setting, value):
+    """Return the loss and its gradient of one setting, on a few blobs."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 24, 24, generator=generator, requires_grad=True)
+    target = torch.zeros(2, 24, 24, dtype=torch.int64)
+    target[0, 4:12, 4:20], target[1, 8:20, 3:9] = 1, 2
+    loss = row.function(logits, target, **{**setting, dial: value})
+    return torch.cat([loss.reshape(1).detach(), torch.autograd.grad(loss, logits)[0].flatten()])
+
+
+CONDITIONAL = [
+    (name, key, partner)
+    for name, row in FAMILIES.items()
+    for key, dial in row.hyperparameters.items()
+    for partner in dial.acts_with
+]
+
+
+@pytest.mark.parametrize(("name", "key", "partner"), CONDITIONAL)
+def test_a_dial_acts_with_what_it_says_and_with_nothing_else(name, key, partner):
+    row = FAMILIES[name]
+    dial = row.hyperparameters[key]
+    low, high = dial.legal.low + 0.5, min(dial.legal.high, 3.0)
+    legal = row.hyperparameters[partner].legal
+    values = legal.values if isinstance(legal, Choice) else range(legal.low, legal.high + 1)
+    for value in values:
+        first, second = (act(row, key, {partner: value}, number) for number in (low, high))
+        assert torch.equal(first, second) is (value not in dial.acts_with[partner]), value

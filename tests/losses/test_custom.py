@@ -69,6 +69,19 @@ BAD_DEFAULT = make(hyperparameters={"scale": Hyperparameter(symbol="k", legal=Un
 BAD_SEARCH = make(hyperparameters={
     "scale": Hyperparameter(symbol="k", legal=Uniform(0.5, 2.0), search=Uniform(0.0, 2.0), effect="none")})
 BAD_NEEDS = make(needs=("distance_maps",))
+
+
+def acting(**beside):
+    number = dict(symbol="k", legal=Uniform(0.5, 2.0), effect="none")
+    mode = Hyperparameter(symbol="m", legal=Choice(("plain", "bold")), static=True, effect="none")
+    return make(hyperparameters={"scale": Hyperparameter(**number, acts_with=beside), "mode": mode})
+
+
+ACTING = acting(mode=("bold",))
+ACTS_WITH_NOBODY = acting(margin=(1,))
+ACTS_WITH_ITSELF = acting(scale=(1.0,))
+ACTS_WITH_NOTHING = acting(mode=())
+ACTS_WITH_NO_WORD = acting(mode=("bold", "blod"))
 '''
 
 
@@ -107,6 +120,7 @@ def test_a_family_joins_as_it_is(own):
     row = family(f"{own}:BRIER")
     assert row.title == "Brier"
     assert row is sys.modules[own].BRIER
+    assert family(f"{own}:ACTING").hyperparameters["scale"].acts_with == {"mode": ("bold",)}
 
 
 def test_class_frequencies_are_asked_of_the_trainer(own):
@@ -141,6 +155,10 @@ def test_a_function_of_any_keyword_is_accepted(own):
         ("own_losses:MISSPELT", LossError, "hyperparameter 'sclae' must be a keyword of the function"),
         ("own_losses:BAD_DEFAULT", LossError, "the default of scale is not legal: 1 is outside 2 to 3"),
         ("own_losses:BAD_SEARCH", LossError, "what is searched of scale is not all legal: 0 is outside"),
+        ("own_losses:ACTS_WITH_NOBODY", LossError, "scale acts with 'margin', which is no other hyperparameter"),
+        ("own_losses:ACTS_WITH_ITSELF", LossError, "scale acts with 'scale', which is no other hyperparameter"),
+        ("own_losses:ACTS_WITH_NOTHING", LossError, "scale acts with no value of mode; name those"),
+        ("own_losses:ACTS_WITH_NO_WORD", LossError, "scale acts with a mode that is not legal: 'blod' is not one of"),
         ("own_losses:BAD_NEEDS", LossError, "needs 'distance_maps'; the trainer can pass class_frequencies"),
     ],
 )

@@ -19,7 +19,7 @@ from sweeper.losses.families.region.lovasz import lovasz_softmax
 from sweeper.losses.families.region.tversky import focal_tversky, tversky
 from sweeper.losses.primitives import prepare, soft_counts
 
-from .batches import IGNORED, random_batch
+from .batches import AWKWARD, IGNORED, random_batch
 from .golden import PICTURES
 
 STATIC = [
@@ -148,6 +148,17 @@ def test_dice_and_iou_are_tversky(batch, smooth, static):
 def test_focal_tversky_of_gamma_one_is_tversky(batch, static):
     values = {"alpha": 0.2, "beta": 0.8, **static}
     same(at(focal_tversky, batch, gamma=1.0, **values), at(tversky, batch, **values))
+
+
+@pytest.mark.parametrize("gamma", [0.1, 1.0, 4 / 3, 3.0, 10.0])
+@pytest.mark.parametrize("static", STATIC, ids=str)
+def test_focal_tversky_of_a_perfect_mask_is_zero_with_a_finite_gradient(gamma, static):
+    logits, target = AWKWARD["saturated right"]()
+    for dtype in (torch.float32, torch.float64):
+        typed = logits.detach().to(dtype).requires_grad_()
+        value = at(focal_tversky, (typed, target), gamma=gamma, **static)
+        assert value == 0
+        assert torch.isfinite(torch.autograd.grad(value, typed)[0]).all()
 
 
 def test_jaccard_and_dice_of_one_class_determine_each_other():

@@ -109,12 +109,28 @@ def test_class_mean_is_of_classes_then_of_images():
     assert class_mean(values[0], kept[2]).item() == 0.0
 
 
-def test_safe_power_has_a_finite_slope_at_zero():
-    base = torch.tensor([0.0, 0.25], requires_grad=True)
-    power = safe_power(base, 0.5)
-    (gradient,) = torch.autograd.grad(power.sum(), base)
-    assert power[1].item() == 0.5
-    assert gradient.tolist() == [0.0, 1.0]
+def test_safe_power_is_a_power_down_to_the_floor_and_a_line_below():
+    base = torch.tensor([0.0, 2.5e-8, 5e-8, 1e-7, 1e-3, 1.0, 8.0], dtype=torch.float64, requires_grad=True)
+    power = safe_power(base, 1 / 3)
+    floor = (1e-7) ** (1 / 3)
+    expected = torch.tensor([0.0, floor / 4, floor / 2, floor, 0.1, 1.0, 2.0], dtype=torch.float64)
+    torch.testing.assert_close(power, expected)
+    (slope,) = torch.autograd.grad(power.sum(), base)
+    assert torch.isfinite(slope).all()
+    line, curve = floor / 1e-7, expected[4:] / (3 * base.detach()[4:])
+    # At the ends of the line either side's slope is right.
+    torch.testing.assert_close(slope[[1, 2]], torch.full((2,), line, dtype=torch.float64))
+    torch.testing.assert_close(slope[4:], curve)
+
+
+@pytest.mark.parametrize("exponent", [0.0, 0.1, 0.5, 1.0, 2.0, 10.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_safe_power_of_zero_or_a_rounding_error_below_is_zero_with_a_finite_slope(exponent, dtype):
+    base = torch.tensor([0.0, -6e-8, 0.5], dtype=dtype, requires_grad=True)
+    power = safe_power(base, exponent)
+    assert power.tolist() == pytest.approx([0.0, 0.0, 0.5**exponent])
+    assert power[0] == power[1] == 0
+    assert torch.isfinite(torch.autograd.grad(power.sum(), base)[0]).all()
 
 
 def test_sorted_errors_put_ignored_pixels_last():

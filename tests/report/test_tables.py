@@ -87,6 +87,21 @@ def test_provenance_names_data_versions_and_command(results):
     assert found["host", "gpu"] == "null"
 
 
+def test_provenance_tells_how_well_networks_were_trained_where_there_are_any(results):
+    assert "artefacts" not in set(tables.provenance(results)["section"])
+    report = {"error": "1 − Dice", "validation_error": 0.12345, "chance_error": 0.5, "train_error": 0.1}
+    meta = {**results.meta, "data": {**results.meta["data"], "artefacts": {"mask_autoencoder": report}}}
+    frame = tables.provenance(dataclasses.replace(results, meta=meta))
+    row = frame[frame["section"] == "artefacts"]
+    assert row.to_dict("records") == [
+        {
+            "section": "artefacts",
+            "key": "mask_autoencoder",
+            "value": "1 − Dice 0.123 on held-out training masks, 0.5 for one that has learned nothing",
+        }
+    ]
+
+
 def test_literature_is_marked_as_such():
     frame = literature()
     assert set(frame["label"]) == {"literature, other data, not measured here"}

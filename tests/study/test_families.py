@@ -89,7 +89,9 @@ def test_a_loss_is_tried_with_all_it_needs(monkeypatch):
 
 
 def test_a_setting_is_tried_with_what_it_needs(monkeypatch):
+    """Also one that needs a trained network: it gets an untrained one."""
     seen: list[tuple] = []
+    setups: list = []
 
     def modal(logits, target, *, mode="map", ignore_index=-100, **needed):
         seen.append((mode, *needed))
@@ -100,13 +102,16 @@ def test_a_setting_is_tried_with_what_it_needs(monkeypatch):
         modal,
         {"mode": {"choice": ["map", "none", "artefact"]}},
         needs=("outline", "mask_autoencoder"),
+        companion=lambda setup: setups.append(setup),
         narrow=lambda settings: {"map": ("outline",), "none": (), "artefact": ("mask_autoencoder",)}[settings["mode"]],
         hyperparameters={
             "mode": Hyperparameter(symbol="", legal=Choice(("map", "none", "artefact")), static=True, effect="")
         },
     )
     assert problems == []
-    assert set(seen) == {("map", "outline"), ("none",)}, "what needs a trained network is not tried"
+    assert set(seen) == {("map", "outline", "companion"), ("none", "companion"), ("artefact", "companion")}
+    for setup in setups:
+        assert set(setup.artefacts) == ({"mask_autoencoder"} if setup.settings["mode"] == "artefact" else set())
 
 
 def test_a_loss_is_tried_with_its_companion(monkeypatch):
@@ -154,3 +159,84 @@ def test_a_loss_of_ones_own_that_needs_a_map_is_tried_with_it(tmp_path, monkeypa
     assert study.families["losses_that_need:good"] == {"weight": Uniform(0.0, 1.0)}
     with pytest.raises(StudyError, match="the loss raises RuntimeError: shape"):
         load_study({"families": ["losses_that_need:bad"]})
+
+
+def complaints(body: dict) -> list[str]:
+    from sweeper.study.load import load_study
+
+    with pytest.raises(StudyError) as caught:
+        load_study({"families": body})
+    return str(caught.value).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({"perceptual": {"extractor": "vgg"}}, "extractor of perceptual may be one of filters, random, mask_autoenc"),
+        ({"region_boundary": {"a_ramp": 2}}, "a_ramp of region_boundary may be 0 to 1"),
+        ({"tversky": {"beta": -1}}, "beta of tversky may be 0 or more"),
+        ({"hausdorff_er": {"erosions": 2.5}}, "erosions of hausdorff_er may be a whole number, 1 to 15"),
+        ({"region_boundary": {"region": "tverski", "region_beta": 0.8}}, "region of region_boundary may be one of dice"),
+    ],
+)
+def test_one_wrong_value_is_one_complaint_with_the_legal_ones(body, says):
+    (line,) = complaints(body)
+    assert says in line
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (
+            {"region_boundary": {"region_beta": 0.8}},
+            "does nothing: region_boundary uses it only with region tversky or focal_tversky; "
+            "set region to tversky or focal_tversky, or leave region_beta out",
+        ),
+        ({"region_boundary": {"boundary_alpha": {"uniform": [1, 3]}}}, "only with boundary hausdorff_dt"),
+        ({"region_boundary": {"region": {"choice": ["dice", "dice_ce"]}, "region_beta": 0.8}}, "only with region tv"),
+        ({"distance_map_cross_entropy": {"sigma": 3.0}}, "only with mode exp"),
+        ({"distance_map_cross_entropy": {"sigma": 3.0, "mode": "inverse"}}, "only with mode exp"),
+        ({"boundary_aware": {"decay": 0.5, "levels": 1}}, "only with levels 2 to 8"),
+        ({"hausdorff_er": {"alpha": 1.0, "erosions": 1}}, "only with erosions 2 to 15"),
+        ({"topk_cross_entropy": {"k_start": 0.5}}, "does nothing: k_ramp is 0, which is no ramp; set k_ramp above 0"),
+    ],
+)
+def test_a_dial_that_acts_in_no_reachable_setting_is_refused(body, says):
+    (line,) = complaints(body)
+    assert says in line
+    ((family, dials),) = body.items()
+    assert f"families.{family}.{next(key for key in dials if key not in ('region', 'mode'))}" in line
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"region_boundary": {"region_beta": 0.8, "region": {"choice": ["dice", "tversky"]}}},
+        {"region_boundary": {"boundary_alpha": {"uniform": [1, 3]}, "boundary": "hausdorff_dt"}},
+        {"distance_map_cross_entropy": {"sigma": 3.0, "mode": "exp"}},
+        {"boundary_aware": {"decay": 0.5, "levels": {"int": [1, 2]}}},
+        {"topk_cross_entropy": {"k_start": 0.5, "k_ramp": {"uniform": [0, 1]}}},
+    ],
+)
+def test_a_dial_that_acts_somewhere_is_taken(body):
+    from sweeper.study.load import load_study
+
+    load_study({"families": body})
+
+
+def test_a_dial_that_does_nothing_is_not_searched_either():
+    from sweeper.study.load import load_study
+
+    study = load_study({"families": {"boundary_aware": {"levels": 1}, "hausdorff_er": {"erosions": 2}}})
+    assert study.families["boundary_aware"]["decay"] == Fixed(1.0)
+    assert study.families["hausdorff_er"]["alpha"] == Uniform(0.5, 3.0)
+
+
+def test_a_loss_that_needs_a_trained_network_is_tried_too(monkeypatch):
+    def failing(logits, target, *, companion=None, ignore_index=-100):
+        raise ValueError("no good")
+
+    _, problems = resolved(
+        monkeypatch, failing, needs=("boundary_transform",), companion=lambda setup: setup.artefacts.clear()
+    )
+    assert [problem[1] for problem in problems] == ["the loss raises ValueError: no good"]

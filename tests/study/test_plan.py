@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
+
+from sweeper.losses import needs
+from sweeper.losses.catalogue import family
+from sweeper.maps.kinds import KINDS
 from sweeper.study.load import load_study
 from sweeper.study.plan import make_plan
 
@@ -73,3 +78,34 @@ def test_a_trial_survives_plain_data():
     trial = made.trial("tversky", made.cells[2].default, 0.97, 0, "search")
     assert type(trial).from_dict(trial.to_dict()) == trial
     assert dataclasses.replace(trial, seed=1) != trial
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "changed", "same"),
+    [
+        ("boundary", {}, "signed_distance", False),
+        ("boundary", {}, "outline", True),
+        ("tversky", {}, "signed_distance", True),
+        ("weighted_cross_entropy", {}, "signed_distance", True),  # a need without a version
+        ("region_boundary", {"boundary": "cldice"}, "skeleton_level", False),
+        ("region_boundary", {"boundary": "cldice"}, "signed_distance", True),
+        ("perceptual", {"extractor": "mask_autoencoder"}, "mask_autoencoder", False),
+        ("perceptual", {"extractor": "filters"}, "mask_autoencoder", True),
+    ],
+)
+def test_the_key_names_the_versions_of_what_a_setting_needs(monkeypatch, name, values, changed, same):
+    made = plan(families=[name])
+    settings = {**family(name).defaults, **values}
+    key = made.trial(name, settings, 0.97, 0, "search").key
+    if changed in KINDS:
+        newer = dataclasses.replace(KINDS[changed], version=KINDS[changed].version + 1)
+        monkeypatch.setattr(needs, "KINDS", {**KINDS, changed: newer})
+    else:
+        monkeypatch.setattr(needs, "ARTEFACT_VERSIONS", {**needs.ARTEFACT_VERSIONS, changed: 1000})
+    assert (made.trial(name, settings, 0.97, 0, "search").key == key) is same
+
+
+def test_artefacts_on_disk_have_the_versions_of_the_keys():
+    from sweeper.training.artefacts import VERSIONS
+
+    assert VERSIONS == needs.ARTEFACT_VERSIONS

@@ -179,7 +179,7 @@ def test_a_rival_takes_its_steps_before_the_model_and_is_left_alone_by_it(data, 
     by_hand.load_state_dict(start)
     adam = torch.optim.Adam(by_hand.parameters(), lr=0.5e-2, betas=(0.5, 0.9))
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(torch_seed("dropout", trial.seed, 1))
+        torch.manual_seed(torch_seed("rival", trial.seed, 0))
         for shown in list(own.SEEN):
             adam.zero_grad()
             arguments = {name: shown[name] for name in ("images", "ignore_index")}
@@ -218,6 +218,40 @@ def test_a_rival_sees_the_batch_of_the_model_and_no_graph(data, make_trial, own)
             if (masks[number] == masks[number].flatten()[0]).all():
                 continue  # an empty patch is like another
             torch.testing.assert_close(image, images[number], rtol=0, atol=0)
+
+
+def test_what_a_rival_draws_leaves_the_models_dropout_alone(data, make_trial, own, monkeypatch):
+    """Two trials that differ in their family see the same random numbers, at every step and with any rounds."""
+    draws: dict[int, list[torch.Tensor]] = {}
+    for rounds in (0, 1, 3):
+        monkeypatch.setattr(own.Critic, "rounds", rounds)
+        trainer = Trainer(make_trial(ROLES["rival"]), data, device="cpu")
+        plain = trainer._forward
+
+        def forward(images, plain=plain, rounds=rounds):
+            logits = plain(images)
+            if torch.is_grad_enabled():
+                draws.setdefault(rounds, []).append(torch.rand(3))  # as a layer with dropout would
+            return logits
+
+        trainer._forward = forward
+        list(trainer.epochs())
+    assert len(draws[0]) == 6
+    for rounds in (1, 3):
+        assert all(torch.equal(one, other) for one, other in zip(draws[0], draws[rounds], strict=True))
+
+
+def test_a_rival_draws_anew_at_every_step(data, make_trial, own, monkeypatch):
+    drawn: list[float] = []
+    plain = own.Critic.rival_loss
+
+    def noting(self, *shown, **more):
+        drawn.append(float(torch.rand(())))
+        return plain(self, *shown, **more)
+
+    monkeypatch.setattr(own.Critic, "rival_loss", noting)
+    trained(make_trial(ROLES["rival"]), data)
+    assert len(set(drawn)) == len(drawn) == 12
 
 
 def test_a_rivals_rate_follows_the_schedule(data, make_trial):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
 from sweeper.domains import Choice, Uniform
-from sweeper.errors import LossError
+from sweeper.errors import LossError, TrialFailure
 from sweeper.losses.family import Family, Hyperparameter
-from sweeper.losses.ramp import arguments, ramp
+from sweeper.losses.ramp import arguments, ramp, settled
 from sweeper.training import trainer as module
-from sweeper.training.schedule import progress
+from sweeper.training.schedule import first_epoch_after, progress
 from sweeper.training.trainer import Trainer
 
 SEEN: list[dict] = []
@@ -107,3 +109,77 @@ def test_a_training_of_one_step_has_the_final_value(data, make_trial):
 def test_an_unknown_ramp_is_refused(data, make_trial):
     with pytest.raises(LossError, match="no hyperparameter 'lam_rmp'; did you mean 'lam_ramp'"):
         Trainer(make_trial(hyperparameters={"lam_rmp": 0.5}), data, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("settings", "share"),
+    [
+        ({}, 0.5),
+        ({"lam_ramp": 1.0}, 1.0),
+        ({"lam_ramp": 0.0}, 0.0),
+        ({"lam": 2.0, "lam_start": 2.0}, 0.0),  # it stays where it is
+        ({"lam": None}, 0.0),  # switched off
+    ],
+)
+def test_a_setting_is_settled_when_its_ramp_is_over(settings, share):
+    assert settled(FAMILY, settings) == share
+
+
+def test_a_setting_with_several_ramps_is_settled_after_the_longest():
+    gamma = ramp("gamma", symbol="γ", legal=Uniform(0.0, 5.0), start=0.0, share=0.25)
+    both = dataclasses.replace(FAMILY, hyperparameters={**FAMILY.hyperparameters, **gamma})
+    assert settled(both, {}) == 0.5
+    assert settled(both, {"gamma_ramp": 0.75}) == 0.75
+    assert settled(dataclasses.replace(FAMILY, hyperparameters={}), {}) == 0
+
+
+@pytest.mark.parametrize(
+    ("share", "epochs", "steps", "first"),
+    [
+        (0.0, 4, 3, 1),
+        (0.2, 4, 3, 2),  # progress is k / 11 at step k: epochs begin at 0, 0.27, 0.55 and 0.82
+        (3 / 11, 4, 3, 2),
+        (0.3, 4, 3, 3),
+        (0.82, 4, 3, None),
+        (1.0, 4, 3, None),
+        (1.0, 4, 1, 4),  # the last step alone is at its end
+        (0.5, 1, 1, 1),
+    ],
+)
+def test_the_first_epoch_that_is_whole_after_a_ramp(share, epochs, steps, first):
+    assert first_epoch_after(share, epochs, steps) == first
+
+
+def weighed(monkeypatch, make_trial, data, explode=lambda call: 1.0, **settings) -> Trainer:
+    """Train with a constant beside the loss whose weight rises from 0 to 1; `explode` multiplies the loss of a call."""
+    calls: list[float] = []
+
+    def constant(logits, target, *, lam=1.0, ignore_index=-100):
+        calls.append(lam)
+        return (0 * logits.mean() + 0.01 + lam) * explode(len(calls))
+
+    number = Hyperparameter(symbol="λ", legal=Uniform(0.0, 10.0), effect="")
+    dials = {"lam": number, **ramp("lam", symbol="λ", legal=Uniform(0.0, 10.0), start=0.0, share=0.5)}
+    monkeypatch.setattr(
+        module, "family", lambda name: dataclasses.replace(FAMILY, function=constant, hyperparameters=dials)
+    )
+    trainer = Trainer(make_trial(epochs=5, steps_per_epoch=1, hyperparameters=settings), data, device="cpu")
+    list(trainer.epochs())
+    return trainer
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_a_loss_that_grows_with_its_ramp_has_not_diverged(data, make_trial, monkeypatch, share):
+    means = [each.train_loss for each in weighed(monkeypatch, make_trial, data, lam_ramp=share).history]
+    assert means[-1] > 10 * means[0] > 0, "the first epoch's would have failed it"
+    assert len(means) == 5
+
+
+def test_a_loss_that_grows_after_its_ramp_has_diverged(data, make_trial, monkeypatch):
+    with pytest.raises(TrialFailure, match="mean at epoch 5 is 20.2, at epoch 3 it was 1.01"):
+        weighed(monkeypatch, make_trial, data, explode=lambda call: 20.0 if call == 5 else 1.0)
+
+
+def test_a_loss_that_grows_without_a_ramp_has_diverged(data, make_trial, monkeypatch):
+    with pytest.raises(TrialFailure, match="mean at epoch 2 is 20.2, at epoch 1 it was 1.01"):
+        weighed(monkeypatch, make_trial, data, explode=lambda call: 20.0 if call == 2 else 1.0, lam_ramp=0.0)

@@ -42,9 +42,18 @@ def test_large_gradients_are_finite():
 def test_growth_is_measured_in_units_of_the_first_loss(first, loss, fails):
     if fails:
         with pytest.raises(TrialFailure, match=r"mean at epoch 4 is .* at epoch 1 it was"):
-            check_divergence(4, loss, first, 10.0)
+            check_divergence([first, 9.0, 9.0, loss], 10.0)
     else:
-        check_divergence(4, loss, first, 10.0)
+        check_divergence([first, 9.0, 9.0, loss], 10.0)
+
+
+def test_epochs_before_the_one_to_compare_with_are_not_looked_at():
+    check_divergence([0.1, 5.0], 10.0, since=2)
+    check_divergence([0.1, 5.0, 9.0], 10.0, since=2)
+    check_divergence([0.1, 5.0, 99.0], 10.0, since=None)
+    check_divergence([0.1, 99.0], 10.0, since=3)
+    with pytest.raises(TrialFailure, match=r"mean at epoch 3 is 51, at epoch 2 it was 5 \(limit: 10"):
+        check_divergence([0.1, 5.0, 51.0], 10.0, since=2)
 
 
 def test_of_two_losses_the_earlier_bad_step_is_named_and_at_the_same_step_the_one_noted_first():

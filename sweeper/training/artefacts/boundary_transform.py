@@ -12,6 +12,7 @@ from torch.nn.functional import affine_grid, grid_sample
 
 from sweeper.losses.morphology import inner_boundary
 from sweeper.losses.networks import BoundaryTransform, arrays, tiles
+from sweeper.training.artefacts.chunks import chunks
 
 TILE = 112
 """Largest side of a piece in pixels, the default of the loss."""
@@ -22,17 +23,16 @@ SHIFT, TURN, STRETCH = 0.2, 0.35, 0.2
 FAINTEST = 0.3
 """Of a moved boundary: predictions are unsure, so that their boundaries are faint."""
 
-CHUNK = 64
-"""Masks whose boundaries are found at a time."""
-
 
 class BoundaryCurriculum:
     """Pairs of a boundary and what became of it."""
 
     error = "mean distance between the estimated and the true affine map"
+    examples = "pieces of foreground boundaries"
 
     def __init__(self, masks: NDArray[np.uint8], classes: int) -> None:
-        found = [_boundaries(masks[start : start + CHUNK], classes) for start in range(0, len(masks), CHUNK)]
+        # Labels of eight bytes, and for each class some ten maps of four on the way to its boundary.
+        found = [_boundaries(part, classes) for part in chunks(masks, 8 + 40 * classes)]
         self._boundaries = torch.cat(found) if found else torch.zeros(0, 1, 1, 1)
 
     def __len__(self) -> int:

@@ -23,6 +23,8 @@ class Curriculum(Protocol):
 
     error: str
     """What an error of this task is, in a few words."""
+    examples: str
+    """What it is drawn from, in a few words."""
 
     def __len__(self) -> int:
         """Return how many examples there are to draw from."""

@@ -22,9 +22,10 @@ class MaskCurriculum:
     """Crops of single classes that hold any of the class, turned and mirrored."""
 
     error = "1 − Dice of the reproduced mask"
+    examples = "foreground classes of masks"
 
     def __init__(self, masks: NDArray[np.uint8], classes: int) -> None:
-        self._masks = torch.from_numpy(masks.astype(np.int16))
+        self._masks = torch.from_numpy(masks)
         self._classes = classes
         present = [
             (number, klass) for number, mask in enumerate(masks) for klass in np.unique(mask) if 0 < klass < classes

@@ -1,6 +1,6 @@
 """Keeps artefacts beside the prepared data, so that a data set's are trained once.
 
-<folder>/artefacts/<name>.v<version>.npz    arrays, and the report as JSON under `report`
+<folder>/artefacts/<name>.v<version>.npz    arrays, and the report as JSON under `report`, with a digest of the arrays
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ import dataclasses
 import io
 import json
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -21,11 +20,12 @@ from sweeper.data.cache import writing_to
 from sweeper.data.patches import Prepared
 from sweeper.data.settings import IGNORE
 from sweeper.files import write_bytes
-from sweeper.training.artefacts.build import STEPS, Artefact, build
+from sweeper.losses.needs import ARTEFACT_VERSIONS
+from sweeper.training.artefacts.build import STEPS, Artefact, build, digest, spread
 from sweeper.training.artefacts.learn import Progress
 
-VERSIONS: Mapping[str, int] = MappingProxyType(dict.fromkeys(STEPS, 1))
-"""Raised when a network or its training changes, so that artefacts on disk are trained anew."""
+VERSIONS = ARTEFACT_VERSIONS
+"""Of the files; part of a trial's identity too, and so kept with what losses need."""
 
 _REPORT = "report"
 
@@ -81,8 +81,20 @@ def _one(
         kept = _read(_path(folder, name), name)
         if kept is not None and all(kept.report.get(key) == value for key, value in wanted.items()):
             return kept
-    masks = background_first(prepared)
-    artefact = build(name, masks, len(prepared.classes), seed=seed, device=device, steps=steps, progress=progress)
+    train = prepared.splits["train"]
+    # The counts know which masks have foreground, so that the others are never read.
+    foreground = np.delete(train.counts, prepared.background, axis=1).any(axis=1)
+    chosen = spread(np.flatnonzero(foreground), train.masks.shape[1:])
+    artefact = build(
+        name,
+        background_first(prepared, chosen),
+        len(prepared.classes),
+        pictures=train.picture[chosen],
+        seed=seed,
+        device=device,
+        steps=steps,
+        progress=progress,
+    )
     artefact = dataclasses.replace(artefact, report={**artefact.report, **trained_on})
     if folder is not None:
         path = _path(folder, name)
@@ -91,12 +103,16 @@ def _one(
     return artefact
 
 
-def background_first(prepared: Prepared) -> NDArray[np.uint8]:
-    """Return the training masks with the classes as losses see them: the background as 0, the others in order."""
+def background_first(prepared: Prepared, chosen: NDArray[np.intp]) -> NDArray[np.uint8]:
+    """Return the training masks at `chosen` with the classes as losses see them: the background as 0, then the others.
+
+    Args:
+        chosen: (N,), indices; no other mask is read.
+    """
     order = [prepared.background, *(each.index for each in prepared.classes if each.index != prepared.background)]
     place = np.full(256, IGNORE, dtype=np.uint8)
     place[order] = np.arange(len(order))
-    masks: NDArray[np.uint8] = place[prepared.splits["train"].masks]
+    masks: NDArray[np.uint8] = place[prepared.splits["train"].masks[chosen]]
     return masks
 
 
@@ -121,4 +137,5 @@ def _read(path: Path, name: str) -> Artefact | None:
         report = json.loads(arrays.pop(_REPORT).tobytes())
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
-    return Artefact(name, arrays, report) if isinstance(report, dict) else None
+    whole = isinstance(report, dict) and report.get("digest") == digest(arrays)
+    return Artefact(name, arrays, report) if whole else None

@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from sweeper.losses.families.combination.exp_log import exp_log, root_power
+from sweeper.losses.families.combination.exp_log import exp_log
 
 from ..batches import AWKWARD, IGNORED, random_batch
 from ..golden import PICTURES
@@ -95,22 +95,6 @@ def test_a_class_never_seen_in_training_has_a_finite_weight():
 def test_a_perfect_prediction_costs_nothing(gamma):
     logits, target = AWKWARD["saturated right"]()
     assert at((logits, target), gamma=gamma) == 0
-
-
-def test_root_power_is_a_power_down_to_the_floor_and_a_line_below():
-    base = torch.tensor([0.0, 2.5e-8, 5e-8, 1e-7, 1e-3, 1.0, 8.0], dtype=torch.float64, requires_grad=True)
-    power = root_power(base, 1 / 3)
-    floor = (1e-7) ** (1 / 3)
-    expected = torch.tensor([0.0, floor / 4, floor / 2, floor, 0.1, 1.0, 2.0], dtype=torch.float64)
-    torch.testing.assert_close(power, expected)
-    (slope,) = torch.autograd.grad(power.sum(), base)
-    assert torch.isfinite(slope).all()
-    # At the ends of the line either side's slope is right.
-    assert (slope[[1, 2, 4, 5, 6]] > 0).all()
-
-
-def test_a_rounding_error_below_zero_costs_nothing():
-    assert root_power(torch.tensor(-6e-8), 0.3) == 0
 
 
 @BATCHES

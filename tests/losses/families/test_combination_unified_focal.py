@@ -52,6 +52,20 @@ def test_known_losses_at_the_ends_of_the_dials(batch):
     )
 
 
+@pytest.mark.parametrize("gamma", [0.0, 0.25, 0.5, 0.9])
+def test_the_tversky_part_is_focal_tversky_also_on_perfect_masks(gamma):
+    batch = AWKWARD["saturated right"]()
+    steep = {"alpha": 0.2, "beta": 0.8, "gamma": 1 / (1 - gamma), "classes": "all"}
+    value, expected = at(unified_focal, batch, lam=0.0, delta=0.8, gamma=gamma), at(focal_tversky, batch, **steep)
+    assert value == expected == 0
+    # So near to it that the power is on its line to 0.
+    logits = torch.tensor([20.0, 0.0, 0.0, 17.0], dtype=torch.float64).reshape(1, 2, 1, 2)
+    batch = logits, torch.tensor([[[0, 1]]])
+    value, expected = at(unified_focal, batch, lam=0.0, delta=0.8, gamma=gamma), at(focal_tversky, batch, **steep)
+    assert value > 0
+    same(value, expected)
+
+
 @BATCHES
 def test_without_focus_both_are_one(batch):
     for lam, delta in itertools.product((0.0, 0.3, 1.0), (0.3, 0.9)):
@@ -144,7 +158,29 @@ def test_turning_delta_up_makes_misses_pull_harder(loss, rest):
     assert all(after > before for before, after in itertools.pairwise(ratios)), ratios
 
 
+def pull_of_a_small_class_over_push_of_alarms(loss, seen, **values):
+    """Ratio of the summed gradient on a class of 3 % with p = `seen` all over to that on as many alarms with p = .3."""
+    target = torch.zeros(1, 1, 1000, dtype=torch.int64)
+    target[..., :30] = 1
+    p = torch.full((1, 1, 1000), 0.02, dtype=torch.float64)
+    p[..., :30], p[..., 30:60] = seen, 0.3
+    logits = torch.stack([1 - p, p], dim=1).log().requires_grad_()
+    (gradient,) = torch.autograd.grad(loss(logits, target, **values), logits)
+    return -(gradient[0, 1, 0, :30].sum() / gradient[0, 1, 0, 30:60].sum()).item()
+
+
 @BOTH
-def test_turning_gamma_up_makes_misses_pull_harder(loss):
+@pytest.mark.parametrize("seen", [0.1, 0.3, 0.6])
+def test_turning_gamma_up_in_a_blend_takes_the_pull_of_a_small_class(loss, seen):
+    # The Tversky part flattens. The symmetric form has its least at γ = ¾: beyond, the focal part is nearly all.
+    ratios = [pull_of_a_small_class_over_push_of_alarms(loss, seen, gamma=gamma) for gamma in (0.0, 0.5, 0.95)]
+    assert ratios[0] == max(ratios), ratios
+    assert ratios[2] < 0.8 * ratios[0], ratios
+    alone = [pull_of_a_small_class_over_push_of_alarms(loss, seen, lam=1.0, gamma=g) for g in (0.0, 0.5, 0.95)]
+    assert alone[0] < alone[1] < alone[2], alone
+
+
+@BOTH
+def test_turning_gamma_up_in_the_focal_part_alone_makes_misses_pull_harder(loss):
     ratios = [pull_of_a_miss_over_push_of_an_alarm(loss, lam=1.0, gamma=gamma) for gamma in (0.0, 0.3, 0.6, 0.95)]
     assert all(after > before for before, after in itertools.pairwise(ratios)), ratios

@@ -159,6 +159,21 @@ def test_poly1_pushes_towards_the_true_class_down_to_minus_one(p):
     assert slope(poly1_cross_entropy, 0.999, epsilon1=-1.1) > 0
 
 
+def test_poly1_pulls_unsure_pixels_to_the_likelier_class():
+    # Of ten like pixels three are foreground: the best probability is where 0.3 f(p) + 0.7 f(1 − p) is least.
+    grid = torch.arange(0.001, 1, 0.001, dtype=torch.float64)
+    target = torch.tensor([[[1] * 3 + [0] * 7]])
+    for epsilon, expected in ((-1.0, 0.396), (0.0, 0.300), (1.0, 0.229), (5.0, 0.108)):
+        costs = []
+        for p in grid:
+            logits = torch.stack([1 - p, p]).log().reshape(1, 2, 1, 1).expand(1, 2, 1, 10)
+            costs.append(poly1_cross_entropy(logits, target, epsilon1=epsilon))
+        assert grid[torch.stack(costs).argmin()].item() == pytest.approx(expected, abs=0.0011)
+        # There the pull 1/p + ε₁ of the foreground is in balance with that of the background.
+        pull, push = 0.3 * (1 / expected + epsilon), 0.7 * (1 / (1 - expected) + epsilon)
+        assert pull == pytest.approx(push, abs=0.02)
+
+
 # Robust to wrong labels
 
 

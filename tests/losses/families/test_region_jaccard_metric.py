@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from sweeper.losses.families.region.dice import dice
-from sweeper.losses.families.region.iou import iou
+from sweeper.losses.families.region.iou import iou, iou_of
 from sweeper.losses.families.region.jaccard_metric import jaccard_metric
+from sweeper.losses.primitives import prepare
 
 from ..batches import IGNORED, random_batch
 
@@ -35,6 +36,13 @@ def smoothed(target, classes, epsilon):
     valid = (target != IGNORED).unsqueeze(1)
     onehot = torch.nn.functional.one_hot(target.where(target != IGNORED, 0), classes).movedim(-1, 1).double()
     return valid * ((1 - epsilon) * onehot + epsilon / classes)
+
+
+def product_form(batch, soft):
+    """`iou` with soft labels in place of the one-hot ones."""
+    pixels = prepare(*batch, IGNORED)
+    vars(pixels)["onehot"] = soft
+    return iou_of(pixels)
 
 
 @every_batch
@@ -76,9 +84,11 @@ def test_it_is_zero_where_the_prediction_is_the_soft_label(a, epsilon):
     for classes in (2, 3, 5):
         _, target = random_batch(classes, ignored=0.0)
         soft = smoothed(target, classes, epsilon)
-        assert at(jaccard_metric, (soft.log(), target), a=a, epsilon=epsilon).item() == pytest.approx(0, abs=1e-12)
-        # The product form is not at its least there: sharper predictions than the label cost less.
-        assert 1 - (soft**2).sum() / (2 * soft.sum() - (soft**2).sum()) > 0.04
+        met, sharper = (soft.log(), target), (1.5 * soft.log(), target)
+        assert at(jaccard_metric, met, a=a, epsilon=epsilon).item() == pytest.approx(0, abs=1e-12)
+        assert at(jaccard_metric, sharper, a=a, epsilon=epsilon) > 0.01
+        # IoU of the same soft labels, a form of products, is not at its least there: sharper predictions cost less.
+        assert product_form(sharper, soft) < product_form(met, soft) - 0.001
 
 
 def test_at_one_half_the_soft_label_is_met_and_the_hard_one_missed_by_two_thirds():
@@ -99,6 +109,19 @@ def test_it_is_monai_with_soft_labels(batch):
     for a, jaccard in ((1.0, True), (0.5, False)):
         expected = DiceLoss(**arguments, jaccard=jaccard)(logits.softmax(1) * valid, soft)
         assert at(jaccard_metric, batch, a=a, epsilon=0.1).item() == pytest.approx(expected.item(), abs=1e-9)
+
+
+def test_raising_a_flattens_the_loss_far_from_the_mask_and_steepens_it_near():
+    target = torch.zeros(1, 1, 100, dtype=torch.int64)
+    target[..., :3] = 1
+    slopes = {}
+    for a, right in itertools.product((0.5, 0.7, 1.0), (0.05, 0.98)):
+        p = torch.where(target == 1, right, 0.01).double()
+        logits = torch.stack([1 - p, p], dim=1).log().requires_grad_()
+        value = jaccard_metric(logits, target, a=a, classes="foreground")
+        slopes[a, right] = torch.autograd.grad(value, logits)[0].norm()
+    assert slopes[0.5, 0.05] > slopes[0.7, 0.05] > slopes[1.0, 0.05]
+    assert slopes[0.5, 0.98] < slopes[0.7, 0.98] < slopes[1.0, 0.98]
 
 
 @every_batch

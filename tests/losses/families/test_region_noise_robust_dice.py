@@ -53,6 +53,21 @@ def test_it_falls_with_gamma(batch):
     assert all(after < before for before, after in itertools.pairwise(values))
 
 
+@pytest.mark.parametrize(("foreground", "best"), [(6, (0.0, 0.04, 0.21, 0.35)), (8, (1.0, 0.84, 0.49, 0.47))])
+def test_near_one_unsure_pixels_are_decided_wholesale(foreground, best):
+    # Twenty like pixels, a share of them foreground, beside ten that surely are and 600 that surely are not. The best
+    # probabilities are those of the formula on paper: at γ = 2 near the share, at γ = 1 either 0 or 1.
+    target = torch.tensor([[[1] * (10 + foreground) + [0] * (620 - foreground)]])
+    grid = torch.linspace(0, 1, 101, dtype=torch.float64)
+    for gamma, expected in zip((1.0, 1.25, 1.5, 2.0), best, strict=True):
+        costs = []
+        for p in grid:
+            prob = torch.cat([torch.ones(10), p.expand(20), torch.zeros(600)]).reshape(1, 1, -1).double()
+            logits = torch.stack([1 - prob, prob], dim=1).clamp_min(1e-12).log()
+            costs.append(noise_robust_dice(logits, target, gamma=gamma))
+        assert grid[torch.stack(costs).argmin()].item() == pytest.approx(expected, abs=0.011)
+
+
 @pytest.mark.parametrize("gamma", [1.0, 1.5, 2.0])
 def test_where_every_pixel_is_right_the_gradient_is_zero_not_nan(gamma):
     logits, target = AWKWARD["saturated right"]()

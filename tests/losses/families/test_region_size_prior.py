@@ -105,6 +105,15 @@ def test_the_term_is_zero_where_areas_agree_wherever_they_lie(kind):
     assert term((fewer, target), kind=kind) > 0.4
 
 
+@pytest.mark.parametrize("kind", ["kl", "l1"])
+def test_the_term_is_zero_where_no_pixel_is_decided(kind):
+    # Every pixel has the probabilities ¾ and ¼: the soft areas are right, and the class of one pixel in four is missed.
+    logits = torch.tensor([0.75, 0.25]).double().log().reshape(1, 2, 1, 1).expand(1, 2, 1, 8)
+    target = torch.tensor([[[1, 1, 0, 0, 0, 0, 0, 0]]])
+    assert term((logits, target), kind=kind).item() == pytest.approx(0, abs=1e-12)
+    assert (logits.argmax(1) == 0).all()
+
+
 def test_the_direction_of_kl_punishes_a_lost_class():
     """π log(π / p̄) grows without bound as p̄ of a wanted class goes to 0; p̄ log(p̄ / π) would not."""
     target = torch.tensor([[[0, 0, 0, 1]]])

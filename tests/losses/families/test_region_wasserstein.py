@@ -152,6 +152,31 @@ def test_a_matrix_of_another_size_is_refused(shape):
         at(gwdl, random_batch(), matrix=torch.ones(shape))
 
 
+def wrong_distances():
+    diagonal, negative, unknown = (distances(3) for _ in range(3))
+    diagonal[1, 1], negative[1, 2], unknown[1, 2] = 0.5, -2.0, torch.nan
+    return {"diagonal": diagonal, "negative": negative, "NaN": unknown}
+
+
+@pytest.mark.parametrize("wrong", wrong_distances())
+def test_a_matrix_that_is_no_distance_is_refused(wrong):
+    with pytest.raises(LossError, match="distances between classes must be finite, at least 0, and 0 on the diagonal"):
+        at(gwdl, random_batch(), matrix=wrong_distances()[wrong])
+
+
+@pytest.mark.parametrize("weighting", ["paper", "gdl"])
+def test_a_matrix_that_cannot_be_looked_into_is_mended(weighting):
+    batch = random_batch()
+    wrong, mended = torch.full((3, 3), 1.0).double(), torch.full((3, 3), 1.0).double()
+    wrong[1, 2], wrong[2, 1], mended[1, 2], mended[2, 1] = -3.0, 0.4, 0.0, 0.4
+    wrong[1, 1] = 7.0
+    mended.fill_diagonal_(0)
+    both = torch.stack([wrong, mended])
+    values = torch.func.vmap(lambda matrix: at(gwdl, batch, matrix=matrix, weighting=weighting))(both)
+    same(values[0], at(gwdl, batch, matrix=mended, weighting=weighting))
+    same(values[1], values[0])
+
+
 def test_unknown_weightings_are_refused():
     with pytest.raises(LossError, match="weighting is 'GDL'"):
         at(gwdl, random_batch(), weighting="GDL")

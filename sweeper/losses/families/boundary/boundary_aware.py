@@ -107,6 +107,7 @@ BOUNDARY_AWARE = Family(
             symbol="ρ",
             legal=SHARE,
             search=Uniform(0.3, 1.0),
+            acts_with={"levels": tuple(range(2, 9))},
             effect="the deep inside of objects counts more against their rim: predictions get thinner, precision rises",
         ),
         "levels": Hyperparameter(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
@@ -214,7 +216,7 @@ HAUSDORFF_ER = Family(
     formula="mean over foreground classes and pixels of Σ k^α eₖ, eₖ = (p − t)² after k soft erosions",
     source="Karimi and Salcudean 2020, arXiv:1904.10030",
     hyperparameters={
-        "alpha": ALPHA,
+        "alpha": replace(ALPHA, acts_with={"erosions": tuple(range(2, 16))}),
         "erosions": Hyperparameter(
             symbol="K",
             legal=Int(1, 15),

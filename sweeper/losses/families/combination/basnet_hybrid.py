@@ -97,7 +97,7 @@ BASNET_HYBRID = Family(
         "classes": CLASSES,
         "absent": ABSENT,
     },
-    aliases=("basnet", "ce_ssim_iou", "unet3plus"),
+    aliases=("basnet", "ce_ssim_iou"),
     exempt={
         "padding": "windows reach across appended pixels",
         "pixel order": "a window looks at neighbouring pixels",

@@ -109,7 +109,7 @@ DICE_CE = Family(
         "classes": CLASSES,
         "absent": ABSENT,
     },
-    aliases=("nnunet", "dice_cross_entropy"),
+    aliases=("dicece", "dice_cross_entropy", "nnunet", "nnunet_loss"),
     errata=(
         "nnU-Net minimizes minus the Dice coefficient in place of the Dice loss: lower by the constant λ_d, with the "
         "same gradient.",

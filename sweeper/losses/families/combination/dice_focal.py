@@ -96,7 +96,7 @@ DICE_FOCAL = Family(
         "classes": CLASSES,
         "absent": ABSENT,
     },
-    aliases=("dice_focal_loss", "anatomynet"),
+    aliases=("dicefocal", "dice_focal_loss", "anatomynet"),
     errata=("MONAI's DiceFocalLoss takes the focal part of a sigmoid per class, not of the softmax.",),
     limits="γ shrinks the focal part against Dice, so that γ and λ_d are partly one dial; losses of different settings "
     "must not be ranked by their value.",

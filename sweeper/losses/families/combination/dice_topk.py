@@ -90,7 +90,7 @@ DICE_TOPK = Family(
         "classes": CLASSES,
         "absent": ABSENT,
     },
-    aliases=("dice_topk_loss", "dice_ohem"),
+    aliases=("dicetopk", "dice_topk_loss", "dice_ohem"),
     errata=("SegLossOdyssey's DC_and_topk_loss takes k in percent, minimizes −Dice and so goes down to −1.",),
     limits="Wrongly labelled pixels are among the hardest, and weigh more the fewer are taken; losses of different k "
     "must not be ranked by their value.",

@@ -82,22 +82,14 @@ def exp_log(
     power_ce = power if gamma_ce is None else dial(gamma_ce, like)
     counts = soft_counts(pixels, scope)
     dice_loss = loss_of(tversky_index(counts, 0.5, 0.5, dial(smooth, like)), log_loss=True)
-    region_part = class_mean(root_power(dice_loss, power), kept_classes(counts.target, classes, absent))
+    region_part = class_mean(safe_power(dice_loss, power), kept_classes(counts.target, classes, absent))
     if class_frequencies is not None:
         frequencies = vector(class_frequencies, pixels, "class_frequencies").clamp_min(FLOOR)
     else:
         frequencies = batch_frequencies(pixels)
     weights = frequencies**-0.5
-    pixel_part = masked_mean(weights[pixels.labels] * root_power(pixels.cross_entropy, power_ce), pixels.valid)
+    pixel_part = masked_mean(weights[pixels.labels] * safe_power(pixels.cross_entropy, power_ce), pixels.valid)
     return share * region_part + (1 - share) * pixel_part
-
-
-def root_power(base: Tensor, exponent: Dial | Tensor) -> Tensor:
-    """Return base^exponent for base ≥ 0 and any exponent > 0; below the floor, a straight line to 0.
-
-    At exponents far below 1, `safe_power` leaves much at base 0, where a loss must be 0: at 0.3 it is 0.008.
-    """
-    return safe_power(base, exponent) * (base / FLOOR).clamp(0, 1)
 
 
 EXP_LOG = Family(

@@ -171,11 +171,13 @@ REGION_BOUNDARY = Family(
         "region_beta": Hyperparameter(
             symbol="β",
             legal=SHARE,
+            acts_with={"region": ("tversky", "focal_tversky")},
             effect="of tversky and focal_tversky, the price of a miss: recall rises, precision falls",
         ),
         "boundary_alpha": Hyperparameter(
             symbol=ALPHA.symbol,
             legal=ALPHA.legal,
+            acts_with={"boundary": ("hausdorff_dt",)},
             effect="of hausdorff_dt: errors far from an edge dominate, so that stray false alarms vanish first and "
             "precision rises",
         ),
@@ -191,6 +193,7 @@ REGION_BOUNDARY = Family(
         "mirror": "the active boundary loss compares each pixel with the next row and the next column",
     },
     errata=("Azad et al. 2023 limit the boundary loss beside Dice to binary tasks; it is applied per class.",),
-    limits="The parts differ in scale, so that one a means another balance for each pair and each resolution; tune it "
-    "for each, and never rank losses of different a by their value.",
+    limits="Tunable between precision and recall, through region_beta, only where the region part is tversky or "
+    "focal_tversky. The parts differ in scale, so that one a means another balance for each pair and each resolution; "
+    "tune it for each, and never rank losses of different a by their value.",
 )

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from sweeper.domains import Uniform
-from sweeper.losses.families.combination.exp_log import root_power
 from sweeper.losses.family import Family, Hyperparameter
 from sweeper.losses.options import ABSENT, CLASSES, SCOPE, SHARE, SMOOTH
 from sweeper.losses.primitives import (
@@ -23,6 +22,7 @@ from sweeper.losses.primitives import (
     kept_classes,
     masked_mean,
     prepare,
+    safe_power,
     soft_counts,
     tversky_index,
 )
@@ -54,8 +54,9 @@ def unified_focal(
         lam: λ in [0, 1], the share of the focal part. Raising it improves calibration and lowers recall of small
             classes. 0 is focal Tversky with the exponent 1 − γ, over all classes.
         delta: δ in [0, 1], searched in [0.3, 0.9]. Raising it makes misses dearer: recall rises, precision falls.
-        gamma: γ in [0, 1], searched in [0, 0.95]. Raising it fades easy pixels, most of them background, and makes
-            nearly solved classes pull harder: recall of rare classes rises, precision falls.
+        gamma: γ in [0, 1], searched in [0, 0.95]. In a blend, raising it flattens the Tversky part, whose pull on small
+            classes goes: their recall falls, precision rises. In the focal part alone, λ = 1, it fades easy pixels,
+            most of them background: recall of rare classes rises, precision falls.
         smooth: s ≥ 0 of the Tversky part, pixels added above and below. Raising it damps classes of few pixels.
         scope: of the Tversky part: `batch` pools the counts of all images; `image` takes the loss of each, then the
             mean.
@@ -67,8 +68,8 @@ def unified_focal(
     Source: Yeung, Sala, Schönlieb, Rundo, "Unified focal loss: generalising Dice and cross entropy-based losses to
     handle class imbalanced medical image segmentation", Computerized Medical Imaging and Graphics 95, 2022,
     arXiv:2102.04525.
-    Fails: as γ nears 1 the Tversky part costs the same whatever is predicted. λ also changes the scale of the loss, so
-    losses of different λ must not be ranked by their value.
+    Fails: as γ nears 1 the Tversky part costs the same whatever is predicted, and small classes are missed. λ also
+    changes the scale of the loss, so losses of different λ must not be ranked by their value.
     """
     check_smooth(absent, smooth)
     pixels = prepare(logits, target, ignore_index)
@@ -104,8 +105,9 @@ def asymmetric_unified_focal(
         lam: λ in [0, 1], the share of the focal part. Raising it improves calibration and lowers recall of small
             classes.
         delta: δ in [0, 1], searched in [0.3, 0.9]. Raising it makes misses dearer: recall rises, precision falls.
-        gamma: γ in [0, 1], searched in [0, 0.95]. Raising it fades easy background and makes nearly solved foreground
-            classes pull harder: recall of rare classes rises, precision falls.
+        gamma: γ in [0, 1], searched in [0, 0.95]. In a blend, raising it flattens the foreground's Tversky part, whose
+            pull on small classes goes: their recall falls, precision rises. In the focal part alone, λ = 1, it fades
+            easy background: recall of rare classes rises, precision falls.
         smooth: s ≥ 0 of the Tversky part, pixels added above and below. Raising it damps classes of few pixels.
         scope: of the Tversky part: `batch` pools the counts of all images; `image` takes the loss of each, then the
             mean.
@@ -116,8 +118,9 @@ def asymmetric_unified_focal(
     Source: Yeung, Sala, Schönlieb, Rundo, "Unified focal loss: generalising Dice and cross entropy-based losses to
     handle class imbalanced medical image segmentation", Computerized Medical Imaging and Graphics 95, 2022,
     arXiv:2102.04525.
-    Fails: as γ nears 1 the foreground's Tversky part costs the same whatever is predicted, and background that is
-    nearly right costs nothing: false alarms. Losses of different λ must not be ranked by their value.
+    Fails: as γ nears 1 the foreground's Tversky part costs the same whatever is predicted, and small classes are
+    missed; near λ = 1 background that is nearly right then costs hardly anything, which invites false alarms. Losses of
+    different λ must not be ranked by their value.
     """
     check_smooth(absent, smooth)
     pixels = prepare(logits, target, ignore_index)
@@ -146,7 +149,7 @@ def _blend(
     pixel_part = masked_mean(foreground_weights(pixels, price) * fade * pixels.cross_entropy, pixels.valid)
     counts = soft_counts(pixels, scope)
     index = tversky_index(counts, 1 - price, price, dial(smooth, like))
-    costs = root_power(1 - index, 1 - g * steepness)
+    costs = safe_power(1 - index, 1 - g * steepness)
     return share * pixel_part + (1 - share) * class_mean(costs, kept_classes(counts.target, classes, absent))
 
 
@@ -189,7 +192,8 @@ UNIFIED_FOCAL = Family(
     "1 − δ on FP and δ on FN, a = δ on foreground and 1 − δ on background",
     source="Yeung et al. 2022, arXiv:2102.04525",
     hyperparameters=_dials(
-        "easy pixels fade and nearly solved classes pull harder: recall of rare classes rises, precision falls"
+        "the Tversky part flattens and its pull on small classes goes: their recall falls, precision rises; at λ = 1 "
+        "easy pixels fade: recall of rare classes rises, precision falls"
     ),
     aliases=("ufl", "sym_unified_focal", "unified_focal_loss"),
     errata=(
@@ -197,8 +201,8 @@ UNIFIED_FOCAL = Family(
         "The paper prints 1 − γ for γ in the symmetric form, which coincide at its ½; its asymmetric form and the code "
         "have γ as here.",
     ),
-    limits="As γ nears 1 the Tversky part costs the same whatever is predicted; losses of different λ must not be "
-    "ranked by their value.",
+    limits="As γ nears 1 the Tversky part costs the same whatever is predicted, and small classes are missed; losses "
+    "of different λ must not be ranked by their value.",
 )
 
 
@@ -212,8 +216,8 @@ ASYMMETRIC_UNIFIED_FOCAL = Family(
     "background, else 1 − γ), a and TI as in the unified focal loss",
     source="Yeung et al. 2022, arXiv:2102.04525",
     hyperparameters=_dials(
-        "easy background fades and nearly solved foreground classes pull harder: recall of rare classes rises, "
-        "precision falls"
+        "the foreground's Tversky part flattens and its pull on small classes goes: their recall falls, precision "
+        "rises; at λ = 1 easy background fades: recall of rare classes rises, precision falls"
     ),
     aliases=("aufl", "asym_unified_focal", "asymmetric_unified_focal_loss"),
     errata=(
@@ -221,6 +225,7 @@ ASYMMETRIC_UNIFIED_FOCAL = Family(
         "MONAI's AsymmetricUnifiedFocalLoss is for two classes, takes probabilities where its documentation says "
         "logits, and halves the focal part.",
     ),
-    limits="As γ nears 1 background that is nearly right costs nothing, which invites false alarms; losses of "
-    "different λ must not be ranked by their value.",
+    limits="As γ nears 1 the foreground's Tversky part costs the same whatever is predicted, and small classes are "
+    "missed; near λ = 1 background that is nearly right then costs hardly anything, which invites false alarms. Losses "
+    "of different λ must not be ranked by their value.",
 )

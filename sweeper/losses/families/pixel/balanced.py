@@ -110,7 +110,14 @@ BALANCED_CROSS_ENTROPY = Family(
             "over the data set, least noise",
         ),
     },
-    aliases=("bbce", "balanced_ce", "balanced_bce", "class_balanced_cross_entropy", "hed_loss"),
+    aliases=(
+        "bbce",
+        "balanced_ce",
+        "balanced_bce",
+        "class_balanced_ce",
+        "class_balanced_cross_entropy",
+        "hed_loss",
+    ),
     needs=("class_frequencies",),
     narrow=_needs,
     errata=(

@@ -98,7 +98,16 @@ CROSS_ENTROPY = Family(
     tradeoff="symmetric",
     formula="mean over pixels of −log p(true class)",
     source="Long et al. 2015, arXiv:1411.4038",
-    aliases=("ce", "bce", "binary_cross_entropy", "categorical_cross_entropy", "softmax_loss"),
+    aliases=(
+        "ce",
+        "bce",
+        "binary_cross_entropy",
+        "categorical_ce",
+        "categorical_cross_entropy",
+        "soft_cross_entropy",
+        "softmax_loss",
+        "log_loss",
+    ),
     errata=(
         "Azad et al. 2023 praise the logarithm for numerical stability: only a log-softmax is stable, the logarithm of "
         "a softmax underflows.",
@@ -128,7 +137,7 @@ WEIGHTED_CROSS_ENTROPY = Family(
         ),
         "normalize": NORMALIZE,
     },
-    aliases=("wce", "weighted_ce", "weighted_bce", "class_weighted_cross_entropy"),
+    aliases=("wce", "weighted_ce", "w_bce", "weighted_bce", "class_weighted_ce", "class_weighted_cross_entropy"),
     needs=("class_frequencies",),
     errata=(
         "Jadon 2020 asks for β above 1 to miss less; the code published beside it weighs positives by β/(1 − β) with "

@@ -31,8 +31,8 @@ def distance_map_cross_entropy(
 
         L = ⟨(1 + w Φₙ) (−log pₙ)⟩
 
-    with d the distance of a pixel to the nearest pixel of another class and M its largest in the pixel's class and
-    image. Φ is in [0, 1]; where an image has one class alone it is 0.
+    with d the distance of a pixel to the nearest pixel of another class and M its largest in the pixel's class, both in
+    the patch. Φ is in [0, 1]; where a patch has one class alone it is 0.
 
     Args:
         logits: (B, C, H, W), any real numbers.
@@ -93,6 +93,7 @@ DISTANCE_MAP_CROSS_ENTROPY = Family(
         "sigma": Hyperparameter(
             symbol="σ",
             legal=Uniform(0.1, 1e6),
+            acts_with={"mode": ("exp",)},
             effect="in mode exp the band of pixels that count widens, back towards the precision and recall of "
             "cross-entropy",
         ),
@@ -104,7 +105,13 @@ DISTANCE_MAP_CROSS_ENTROPY = Family(
             "reverse_paper leaves curves of one or two pixels out, and their recall falls",
         ),
     },
-    aliases=("dpce", "dmce", "distance_map_loss", "distance_penalized_cross_entropy"),
+    aliases=(
+        "dpce",
+        "dmce",
+        "distance_map_loss",
+        "distance_map_loss_penalty_term",
+        "distance_penalized_cross_entropy",
+    ),
     needs=("own_distance",),
     exempt={"pixel order": "the weight of a pixel is its distance to other classes"},
     errata=(

@@ -80,7 +80,7 @@ FOCAL = Family(
             effect="foreground recall rises, precision falls; unset, classes weigh alike",
         ),
     },
-    aliases=("fl", "focal_loss"),
+    aliases=("fl", "focal_loss", "alpha_balanced_focal"),
     errata=(
         "Jadon 2020 says that γ = 1 is cross-entropy, and prints the factor as ((1 − p)t)^γ: it is γ = 0, and "
         "(1 − p)^γ of the true class.",

@@ -103,6 +103,6 @@ GENERALIZED_CROSS_ENTROPY = Family(
         ),
         **ramp("q", symbol="q", legal=_Q, start=0.05, share=0.0),
     },
-    aliases=("gce", "lq_loss"),
+    aliases=("gce", "l_q", "lq_loss"),
     limits="At q = 1 from random weights rare classes, badly wrong at first, are never learnt.",
 )

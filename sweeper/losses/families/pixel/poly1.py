@@ -29,17 +29,18 @@ def poly1_cross_entropy(
     Args:
         logits: (B, C, H, W), any real numbers.
         target: (B, H, W) int64, class indices or `ignore_index`.
-        epsilon1: ε₁ ≥ −1, searched in [−1, 5]. 0 is focal loss, with γ = 0 cross-entropy. Raising it pulls harder on
-            pixels that are half sure: foreground gets more confident and its recall rises. Below 0 it is more cautious
-            and precision rises. Below −1 a pixel that is nearly right would be pushed to be wrong.
+        epsilon1: ε₁ ≥ −1, searched in [−1, 5]. 0 is focal loss, with γ = 0 cross-entropy. Raising it pulls unsure
+            pixels to the likelier of their classes: recall of rare classes falls, precision rises; below 0 the
+            reverse. For like pixels of which 30 % are foreground the best probability is 0.40 at −1, 0.30 at 0, 0.23
+            at 1 and 0.11 at 5. Below −1 a pixel that is nearly right would be pushed to be wrong.
         gamma: γ ≥ 0 of the focal loss, searched in [0, 3]. Raising it fades easy pixels: recall of the minority rises,
             confidence falls.
 
     Raises: LossError on shapes or dtypes other than these.
     Source: Leng, Tan, Liu, Cubuk, Shi, Cheng, Anguelov, "PolyLoss: a polynomial expansion perspective of
     classification loss functions", ICLR 2022, arXiv:2204.12511.
-    Fails: as cross-entropy does under imbalance. The added term is flat where p is near 0: it does not help pixels that
-    are surely wrong.
+    Fails: as cross-entropy does under imbalance, and more so above ε₁ = 0. The added term is flat where p is near 0: it
+    does not help pixels that are surely wrong.
     """
     pixels = prepare(logits, target, ignore_index)
     exponent = dial(gamma, pixels.log_prob) + 1
@@ -60,7 +61,8 @@ POLY1_CROSS_ENTROPY = Family(
             symbol="ε₁",
             legal=Uniform(-1.0, 1e6),
             search=Uniform(-1.0, 5.0),
-            effect="half-sure pixels pull harder: recall rises with confidence; below 0 the reverse",
+            effect="unsure pixels are pulled to the likelier class: recall of rare classes falls, precision rises; "
+            "below 0 the reverse",
         ),
         "gamma": Hyperparameter(
             symbol="γ",
@@ -69,7 +71,7 @@ POLY1_CROSS_ENTROPY = Family(
             effect="easy pixels fade as in focal loss: recall of the minority rises, confidence falls",
         ),
     },
-    aliases=("poly1", "poly1_focal", "poly_loss"),
-    limits="As imbalanced as cross-entropy itself. The added term is flat where p is near 0: it does not help pixels "
-    "that are surely wrong.",
+    aliases=("poly1", "poly_loss"),
+    limits="As imbalanced as cross-entropy itself, and more so above ε₁ = 0. The added term is flat where p is near 0: "
+    "it does not help pixels that are surely wrong.",
 )

@@ -48,7 +48,8 @@ def jaccard_metric(
         logits: (B, C, H, W), any real numbers.
         target: (B, H, W) int64, class indices or `ignore_index`.
         a: a ≥ 0, searched in [½, 1]: 1 is the Jaccard metric loss, ½ the Dice semimetric loss. Raising it steepens the
-            loss near the end; false alarms and misses keep one price, so that precision and recall are left alone.
+            loss near the mask and flattens it far from it: from a poor start small classes may never be found, and
+            their recall is lost. The best prediction does not move: false alarms and misses keep one price.
         epsilon: ε in [0, 1], label smoothing: t = (1 − ε) onehot + ε / C. Raising it holds probabilities back from 0
             and 1: recall of rare classes rises a little, their precision falls.
         smooth: s ≥ 0, pixels added above and below. Raising it damps classes of few pixels.
@@ -95,7 +96,8 @@ JACCARD_METRIC = Family(
             symbol="a",
             legal=NON_NEGATIVE,
             search=Uniform(0.5, 1.0),
-            effect="from Dice (½) to IoU (1): steeper near the end; precision and recall are left alone",
+            effect="from Dice (½) to IoU (1): steeper near the mask, flatter far from it, so that from a poor start "
+            "small classes may never be found and their recall is lost; the best prediction does not move",
         ),
         "epsilon": Hyperparameter(
             symbol="ε",
@@ -109,6 +111,6 @@ JACCARD_METRIC = Family(
         "classes": CLASSES,
         "absent": ABSENT,
     },
-    aliases=("jml", "dml", "jaccard_metric_loss", "dice_semimetric"),
+    aliases=("jml", "jaccard_metric_loss"),
     limits="As IoU. With smoothed labels the mass ε / C on every background pixel can outweigh a small class.",
 )

@@ -40,8 +40,9 @@ def noise_robust_dice(
     Args:
         logits: (B, C, H, W), any real numbers.
         target: (B, H, W) int64, class indices or `ignore_index`.
-        gamma: γ in [1, 2]. Raising it lets pixels that are badly wrong pull harder, wrongly labelled ones among them;
-            precision and recall are left alone.
+        gamma: γ in [1, 2]. Raising it lets pixels that are badly wrong pull harder, wrongly labelled ones among them.
+            Near 1 pixels that are unsure are decided wholesale, so that either recall or precision of a small class is
+            lost; near 2 they keep a probability between, as with Dice.
         scope: `batch` pools the sums of all images; `image` takes the loss of each, then the mean.
         classes: `all`, or `foreground` for all but class 0. Classes without a pixel are skipped.
 
@@ -49,7 +50,8 @@ def noise_robust_dice(
     Source: Wang, Liu, Li, Xu, Ruan, Zhu, Meng, Li, Huang, Zhang, "A noise-robust framework for automatic segmentation
     of COVID-19 pneumonia lesions from CT images", IEEE Transactions on Medical Imaging 39, 2020,
     doi:10.1109/TMI.2020.3000314.
-    Fails: near γ = 1 unsure pixels cost much: the loss can be lowered by giving up on a small class.
+    Fails: near γ = 1 the best probability of unsure pixels is 0 or 1, whatever share of them is foreground: small
+    classes vanish or flood.
     """
     pixels = prepare(logits, target, ignore_index)
     dims = pooled_dims(scope)
@@ -74,11 +76,13 @@ NOISE_ROBUST_DICE = Family(
             symbol="γ",
             legal=Uniform(1.0, 2.0),
             search=Uniform(1.0, 2.0),
-            effect="badly wrong pixels pull harder, wrongly labelled ones too; precision and recall are left alone",
+            effect="badly wrong pixels pull harder, wrongly labelled ones too; near 1 unsure pixels are decided "
+            "wholesale and recall or precision of small classes is lost, near 2 it behaves as Dice",
         ),
         "scope": SCOPE,
         "classes": CLASSES,
     },
     aliases=("nr_dice", "noise_robust_dice_loss"),
-    limits="Near γ = 1 unsure pixels cost much: the loss can be lowered by giving up on a small class.",
+    limits="Near γ = 1 the best probability of unsure pixels is 0 or 1, whatever share of them is foreground: small "
+    "classes vanish or flood.",
 )

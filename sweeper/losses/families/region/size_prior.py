@@ -40,14 +40,15 @@ def size_prior(
 
         L = cross-entropy + λ Σ over classes of π log(π / p̄)
 
-    with π the share of a class among the pixels and p̄ the mean of its probability. The second part is 0 where every
-    class has its area, wherever it may lie; a false alarm and a miss cancel in it.
+    with π the share of a class among the pixels and p̄ the mean of its probability, a soft area. The second part is 0
+    where every class has its area, wherever it may lie and though no pixel be decided; a false alarm and a miss cancel.
 
     Args:
         logits: (B, C, H, W), any real numbers.
         target: (B, H, W) int64, class indices or `ignore_index`.
-        lam: λ ≥ 0, searched in [0.001, 10] on a logarithmic scale. 0 is cross-entropy. Raising it pulls each class to
-            its area: recall of classes drawn too small rises, precision of those drawn too large.
+        lam: λ ≥ 0, searched in [0.001, 10] on a logarithmic scale. 0 is cross-entropy. Raising it holds soft areas p̄ to
+            those of the target. Cross-entropy calibrates these already, so that precision and recall hardly move at
+            first; a large λ makes probabilities unsure everywhere, and recall of rare classes falls.
         kind: `kl`, or `l1` for λ Σ |π − p̄|.
         prior: what π and p̄ are taken over: the pixels of the `batch`, those of each `image`, or, for π, the `dataset`
             with p̄ over the batch.
@@ -59,7 +60,8 @@ def size_prior(
     multi-organ segmentation", ICCV 2019, arXiv:1904.06346 (KL); Liu, Dolz, Galdran, Kobbi, Ben Ayed, "Do we really
     need Dice? The hidden region-size biases of segmentation losses", Medical Image Analysis 2023, arXiv:2104.08717
     (L1).
-    Fails: it says nothing of location; with prior `dataset` it is wrong on every image whose areas are not the average.
+    Fails: it says nothing of location, nor of decisions: where every pixel has the probabilities π the areas are right
+    and the rare classes missed. With prior `dataset` it is wrong on every image whose areas are not the average.
     """
     check_option("kind", kind, ("kl", "l1"))
     check_option("prior", prior, ("batch", "image", "dataset"))
@@ -97,8 +99,8 @@ SIZE_PRIOR = Family(
             symbol="λ",
             legal=NON_NEGATIVE,
             search=LogUniform(1e-3, 10.0),
-            effect="classes are pulled to their area: recall of those drawn too small rises, precision of those drawn "
-            "too large; 0 is cross-entropy",
+            effect="soft areas are held to the target's, which cross-entropy calibrates already: precision and recall "
+            "hardly move; a large λ makes probabilities unsure everywhere: recall of rare classes falls",
         ),
         "kind": Hyperparameter(
             symbol="kind",
@@ -118,8 +120,9 @@ SIZE_PRIOR = Family(
     aliases=("prior_aware_loss", "region_size_prior"),
     needs=("class_frequencies",),
     narrow=_needs,
-    limits="Says nothing of location: areas can agree with no pixel in common. With prior=dataset it is wrong on every "
-    "image whose areas are not the average.",
+    limits="Says nothing of location: areas can agree with no pixel in common. Nor of decisions: p̄ is a soft area, "
+    "and a mask without one decided pixel can have the right one. With prior=dataset it is wrong on every image whose "
+    "areas are not the average.",
     errata=(
         "Azad et al. 2023 name a prior-aware loss with a Kullback-Leibler term and give no formula; this one is that "
         "of Zhou et al. 2019 with cross-entropy as its base.",

@@ -51,9 +51,10 @@ def generalized_wasserstein_dice(
             background included.
         scope: `batch` pools the sums of all images; `image` takes the loss of each, then the mean.
         matrix: (C, C), M in place of `fg_distance`: ≥ 0, zeros on the diagonal, rows are true classes. It is divided
-            by its largest number.
+            by its largest number. On an accelerator or inside a torch.func transform it cannot be looked into: there
+            numbers below 0 and the diagonal are taken as 0.
 
-    Raises: LossError on shapes, dtypes or options other than these.
+    Raises: LossError on shapes, dtypes or options other than these, and on a matrix that is no distance.
     Source: Fidon, Li, Garcia-Peraza-Herrera, Ekanayake, Kitchen, Ourselin, Vercauteren, "Generalised Wasserstein Dice
     score for imbalanced multi-class segmentation using holistic convolutional networks", BrainLes 2017,
     arXiv:1707.00478; `gdl` from Tilborghs et al., "Comparative study of deep learning methods for the automatic
@@ -86,17 +87,29 @@ def _distances(pixels: Pixels, fg_distance: Dial, matrix: Tensor | None) -> Tens
     """Return M, (C, C): as given, divided by its maximum, or 1 from the background and `fg_distance` elsewhere."""
     like = pixels.log_prob
     classes = like.shape[1]
-    if matrix is not None:
-        matrix = torch.as_tensor(matrix).to(like)
-        if matrix.shape != (classes, classes):
-            raise LossError(
-                f"matrix has shape {tuple(matrix.shape)}; with {classes} classes it must be ({classes}, {classes})"
-            )
-        return matrix / matrix.amax().clamp_min(FLOOR)
     different = 1 - torch.eye(classes, dtype=like.dtype, device=like.device)
+    if matrix is not None:
+        given = torch.as_tensor(matrix)
+        if given.shape != (classes, classes):
+            raise LossError(
+                f"matrix has shape {tuple(given.shape)}; with {classes} classes it must be ({classes}, {classes})"
+            )
+        _check_distances(given)
+        distances = different * given.to(like).clamp_min(0)
+        return distances / distances.amax().clamp_min(FLOOR)
     foreground = (torch.arange(classes, device=like.device) > 0).to(like.dtype)
     both = foreground.unsqueeze(1) * foreground
     return different * (1 - both + dial(fg_distance, like) * both)
+
+
+def _check_distances(matrix: Tensor) -> None:
+    """Raise LossError on a matrix that is no distance, if it can be looked into without stalling a device or vmap."""
+    if matrix.device.type != "cpu" or torch._C._functorch.is_functorch_wrapped_tensor(matrix):
+        return
+    if not ((matrix >= 0) & matrix.isfinite()).all() or matrix.diagonal().any():
+        raise LossError(
+            f"matrix is {matrix.tolist()}; distances between classes must be finite, at least 0, and 0 on the diagonal"
+        )
 
 
 def _total(values: Tensor, dims: tuple[int, ...]) -> Tensor:
