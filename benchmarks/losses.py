@@ -42,8 +42,8 @@ from sweeper.maps.kinds import compute_map
 SHAPES = {"small": (8, 3, 256, 256), "large": (2, 21, 512, 512)}
 """Batch, classes, height, width."""
 
-TURNS = 7
-SECONDS = 4.0
+TURNS = 5
+SECONDS = 1.5
 """Per loss and shape: turns end early when a slow loss has used this up, but not before three."""
 
 Run = Callable[[Tensor], Tensor]

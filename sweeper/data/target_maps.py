@@ -96,7 +96,7 @@ def _map(
             with (work / "raw").open("wb") as raw, closing(_chunks(name, masks, classes, chunk, workers)) as chunks:
                 for part in chunks:
                     part.tofile(raw)
-                    checksum.update(part)
+                    checksum.update(part.data)
                     done += len(part)
                     if progress is not None:
                         progress(done, len(masks), f"target map {name}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from sweeper.domains import Choice, Uniform
-from sweeper.losses.family import Hyperparameter
+from sweeper.domains import Choice, Fixed, Int, Uniform, Value, legal_words, outside
+from sweeper.errors import LossError
+from sweeper.losses.family import Family, Hyperparameter
 
 NON_NEGATIVE = Uniform(0.0, 1e6)
 """Formulas set no upper limit; a million is beyond any sensible setting and catches a slip of the pen."""
@@ -54,3 +55,15 @@ NORMALIZE = Hyperparameter(
     effect="weights divides by the summed weights (torch), pixels by the pixel count (surveys): only the loss's scale "
     "from batch to batch differs",
 )
+
+
+def check_static(row: Family, **values: Value) -> None:
+    """Raise LossError unless each of these static arguments is legal for the family.
+
+    A study and `loss` look at what they are given; a direct call of the function comes past neither.
+    """
+    for name, value in values.items():
+        legal = row.hyperparameters[name].legal
+        broken = isinstance(legal, Int) and not isinstance(value, int)  # 3.0 is no count
+        if broken or outside(Fixed(value), legal) is not None:
+            raise LossError(f"{name} is {value!r}; it may be {legal_words(legal)}")

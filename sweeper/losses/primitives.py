@@ -21,7 +21,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from sweeper.domains import Choice, Int, Value
 from sweeper.errors import LossError, suggest
+from sweeper.losses.family import Family
 
 IGNORE_INDEX = -100
 """Label of pixels that count for nothing, as in `torch.nn.functional.cross_entropy`."""
@@ -84,6 +86,17 @@ class Pixels:
         the power itself gives NaN for γ < 1.
         """
         return self.log_prob.masked_fill(self.true_class, -torch.inf).logsumexp(dim=1, keepdim=True)
+
+    @cached_property
+    def log_one_minus(self) -> Tensor:
+        """(B, C, H, W), log(1 − p) of every class, finite also where p rounds to 1.
+
+        Only the likeliest class can come near 1: of it, the log-sum of the others is taken.
+        """
+        log_prob = self.log_prob
+        likeliest = torch.zeros_like(log_prob, dtype=torch.bool).scatter(1, log_prob.argmax(1, keepdim=True), True)
+        others = log_prob.masked_fill(likeliest, -torch.inf).logsumexp(dim=1, keepdim=True)
+        return torch.where(likeliest, others, torch.log1p(-torch.where(likeliest, 0.0, self.prob)))
 
     @cached_property
     def cross_entropy(self) -> Tensor:
@@ -230,6 +243,12 @@ def kept_classes(target: Tensor, classes: Classes, absent: Absent) -> Tensor:
     return kept.to(target.dtype)
 
 
+def scored_classes(classes: Classes) -> slice:
+    """Return the channels that `classes` can score, so that none is worked out in vain."""
+    check_option("classes", classes, ("all", "foreground"))
+    return slice(1 if classes == "foreground" else 0, None)
+
+
 def class_mean(values: Tensor, kept: Tensor) -> Tensor:
     """Return the mean over the kept classes, then over the images that keep any: a scalar, 0 when none does.
 
@@ -261,10 +280,25 @@ def sorted_errors(pixels: Pixels, scope: Scope) -> tuple[Tensor, Tensor]:
     return errors, target.gather(-1, order)
 
 
-def check_option(name: str, value: object, allowed: Sequence[str]) -> None:
-    """Raise LossError unless `value` is one of the words allowed."""
-    if value not in allowed:
-        raise LossError(f"{name} is {value!r}; {suggest(str(value), allowed)}")
+def check_option(name: str, value: object, allowed: Sequence[Value]) -> None:
+    """Raise LossError unless `value` is one of the words or numbers allowed."""
+    if value in allowed:
+        return
+    words = [each for each in allowed if isinstance(each, str)]
+    if len(words) == len(allowed):
+        raise LossError(f"{name} is {value!r}; {suggest(str(value), words)}")
+    listed = f"{allowed[0]} to {allowed[-1]}" if isinstance(allowed, range) else ", ".join(map(str, allowed))
+    raise LossError(f"{name} is {value!r}; choose from {listed}")
+
+
+def check_static(family: Family, **values: object) -> None:
+    """Raise LossError unless each of these static arguments has one of its legal values."""
+    for name, value in values.items():
+        legal = family.hyperparameters[name].legal
+        if isinstance(legal, Int):
+            check_option(name, value, range(legal.low, legal.high + 1))
+        elif isinstance(legal, Choice):
+            check_option(name, value, legal.values)
 
 
 def check_smooth(absent: Absent, smooth: Dial) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import hashlib
 import os
 import subprocess
 import sys
@@ -17,10 +18,10 @@ import numpy as np
 import pytest
 
 from sweeper.data import target_maps as module
-from sweeper.data.cache import ABANDONED_SECONDS
+from sweeper.data.cache import ABANDONED_SECONDS, size_words
 from sweeper.data.prepare import load, prepare
 from sweeper.data.settings import RasterLog
-from sweeper.data.store import read_table, write_table
+from sweeper.data.store import read_notes, read_table, write_table
 from sweeper.data.target_maps import with_maps
 from sweeper.errors import DataError
 from sweeper.maps.kinds import KINDS, MapKind, compute_map
@@ -119,8 +120,9 @@ def test_a_new_version_of_a_kind_is_computed_anew(data, monkeypatch):
     np.testing.assert_array_equal(found, 1 - expected(prepared, "outline"))
 
 
+@pytest.mark.parametrize("verify", [True, False])
 @pytest.mark.parametrize("damage", ["cut short", "empty", "other bytes", "other data", "other dtype", "no such column"])
-def test_a_damaged_map_is_computed_anew(data, damage):
+def test_a_damaged_map_is_computed_anew(data, damage, verify):
     prepared, folder = data
     with_maps(prepared, ["outline"], folder)
     path = folder / "maps" / "outline.v1.arrow"
@@ -139,9 +141,73 @@ def test_a_damaged_map_is_computed_anew(data, damage):
             write_table(path, {"map": values.astype(np.float32)})
         case "no such column":
             write_table(path, {"maps": values})
-    found = with_maps(prepared, ["outline"], folder).splits["train"].maps["outline"]
+    found = with_maps(prepared, ["outline"], folder, verify=verify).splits["train"].maps["outline"]
     np.testing.assert_array_equal(found, expected(prepared, "outline"))
     np.testing.assert_array_equal(read_table(path)["map"], expected(prepared, "outline"))
+
+
+def flip(path: Path, place: int) -> None:
+    """Flip one bit of a file."""
+    found = bytearray(path.read_bytes())
+    found[place] ^= 1
+    path.unlink()  # whoever has mapped the old one keeps it
+    path.write_bytes(found)
+
+
+@pytest.mark.parametrize("where", ["first", "middle", "last"])
+def test_a_flipped_bit_is_noticed_by_who_verifies(data, monkeypatch, where):
+    prepared, folder = data
+    with_maps(prepared, ["signed_distance"], folder)
+    path = folder / "maps" / "signed_distance.v1.arrow"
+    values = expected(prepared, "signed_distance")
+    body = path.read_bytes().index(values.tobytes())
+    flip(path, body + {"first": 0, "middle": values.nbytes // 2, "last": values.nbytes - 1}[where])
+    computed = counted(monkeypatch)
+    mapped = with_maps(prepared, ["signed_distance"], folder, verify=False).splits["train"].maps["signed_distance"]
+    assert len(computed) == 1, "mapped as it is, but for the patch that tells the shape"
+    assert (mapped != values).sum() == 1
+    found = with_maps(prepared, ["signed_distance"], folder).splits["train"].maps["signed_distance"]
+    np.testing.assert_array_equal(found, values)
+    np.testing.assert_array_equal(read_table(path)["map"], values)
+    computed.clear()
+    with_maps(prepared, ["signed_distance"], folder)
+    assert len(computed) == 1
+
+
+def test_a_map_without_a_checksum_or_with_another_is_computed_anew(data, monkeypatch):
+    prepared, folder = data
+    with_maps(prepared, ["outline"], folder)
+    path = folder / "maps" / "outline.v1.arrow"
+    values = read_table(path)["map"].copy()
+    notes = read_notes(path)
+    assert notes == {"sha256": hashlib.sha256(values.tobytes()).hexdigest()}
+    for other in (None, {"sha256": "0" * 64}):
+        path.unlink()
+        write_table(path, {"map": values}, notes=other)
+        computed = counted(monkeypatch)
+        with_maps(prepared, ["outline"], folder)
+        assert len(computed) == 21
+        assert read_notes(path) == notes
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (0, "0 bytes"),
+        (614, "614 bytes"),
+        (1000, "1.0 KB"),
+        (61_440, "61 KB"),
+        (999_499, "999 KB"),
+        (999_600, "1.0 MB"),
+        (3_249_000, "3.2 MB"),
+        (9_960_000, "10 MB"),
+        (2e9, "2.0 GB"),
+        (12_345_678_901, "12 GB"),
+        (3.2e12, "3200 GB"),
+    ],
+)
+def test_sizes_are_in_the_unit_people_read(count, words):
+    assert size_words(count) == words
 
 
 def test_progress_counts_the_patches_of_each_map(data, monkeypatch):
@@ -247,11 +313,13 @@ def test_an_error_leaves_nothing_and_no_thread(data, monkeypatch):
 def test_a_disk_that_refuses_is_one_line(data, monkeypatch):
     prepared, folder = data
     (folder / "maps").write_text("")
-    with pytest.raises(DataError, match=r"maps: cannot keep prepared data there .* room for the target map outline"):
+    with pytest.raises(
+        DataError, match=r"maps: cannot keep prepared data there .* room for the target map outline, 61 KB, twice"
+    ):
         with_maps(prepared, ["outline"], folder)
     (folder / "maps").unlink()
 
-    def full(*unused):
+    def full(*unused, **notes):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(module, "write_table", full)

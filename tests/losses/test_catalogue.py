@@ -138,10 +138,25 @@ def test_unknown_names_get_the_nearest(name, hint):
     assert str(caught.value).startswith(f"there is no loss family {name!r}; {hint}")
 
 
+NEAREST = {
+    "contrastive": "pixel_triplet",
+    "contrastive_coding": "pixel_triplet",
+    "infonce": "pixel_triplet",
+    "info_nce": "pixel_triplet",
+    "dml": "jaccard_metric with a = 0.5",
+    "dice_semimetric": "jaccard_metric with a = 0.5",
+    "poly1_focal": "poly1_cross_entropy with gamma = 2",
+    "unet3plus": "basnet_hybrid",
+}
+"""What is told of each name that is no family: the nearest one, and its setting where that is the same loss."""
+
+
 @pytest.mark.parametrize("name", OUTSIDE)
-def test_names_that_are_no_losses_lead_to_the_reason(name):
-    with pytest.raises(UnknownFamily, match="no segmentation target") as caught:
+def test_names_that_are_no_families_lead_to_the_nearest_and_the_reason(name):
+    with pytest.raises(UnknownFamily, match=NEAREST[name]) as caught:
         family(name)
+    assert NEAREST[name].split()[0] in FAMILIES
+    assert ("no segmentation target" in caught.value.hint) is (NEAREST[name] == "pixel_triplet")
     assert caught.value.hint == OUTSIDE[name]
     assert caught.value.exit_code == 2
     assert "\n" not in str(caught.value)

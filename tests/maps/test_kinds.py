@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -304,6 +306,28 @@ def test_holes_are_the_4_connected_parts_outside_that_do_not_reach_the_border(ma
         check_numbers(numbers[klass], inner)
 
 
+def test_more_components_than_sixteen_bits_count_keep_their_own_numbers():
+    mask = np.zeros((400, 400), dtype=np.uint8)
+    mask[::2, ::2] = 1
+    numbers = compute_map("components", mask, 2)[1]
+    assert np.array_equal(np.sort(numbers[mask == 1]), np.arange(1, 40_001))
+    assert not numbers[mask == 0].any()
+
+
+def test_more_holes_than_sixteen_bits_count_keep_their_own_numbers():
+    mask = np.ones((401, 401), dtype=np.uint8)
+    mask[1::2, 1::2] = 0
+    numbers = compute_map("holes", mask, 2)[1]
+    assert np.array_equal(np.sort(numbers[mask == 0]), np.arange(1, 40_001))
+    assert not numbers[mask == 1].any()
+
+
+def test_what_only_disks_need_is_not_loaded_at_the_start():
+    script = "import sys, sweeper.maps.kinds; print('scipy.signal' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
 def check_numbers(numbers: np.ndarray, expected: set[frozenset[Pixel]]) -> None:
     assert set(np.unique(numbers)) - {0} == set(range(1, len(expected) + 1))
     found = {
@@ -342,7 +366,7 @@ def test_the_kinds_tested_here_are_all_there_are():
 def test_dtypes_are_as_small_as_the_values_allow_and_alike_for_every_mask(name):
     real = {"own_distance", "signed_distance", "relative_depth", "contour_distance", "boundary_distance"}
     numbered = {"components", "holes"}
-    expected = np.float32 if name in real else np.int16 if name in numbered else np.uint8
+    expected = np.float32 if name in real else np.int32 if name in numbered else np.uint8
     expected = np.float16 if name == "disk_response" else expected
     assert {compute_map(name, mask, CLASSES).dtype for mask in MASKS.values()} == {np.dtype(expected)}
 

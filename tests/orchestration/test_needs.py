@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,13 +14,24 @@ import pytest
 from sweeper.data.prepare import load, prepare
 from sweeper.data.settings import RasterLog
 from sweeper.domains import Choice, Complement, Fixed, Int, Uniform
+from sweeper.errors import LossError
 from sweeper.losses.family import Family, Hyperparameter
+from sweeper.losses.needs import EVERY
 from sweeper.maps.kinds import compute_map
 from sweeper.orchestration import job as job_module
 from sweeper.orchestration import needs as module
-from sweeper.orchestration.folder import RunFolder
+from sweeper.orchestration.events import Silent
+from sweeper.orchestration.folder import RunFolder, data_cache
 from sweeper.orchestration.job import Job, Work, outcome_path
-from sweeper.orchestration.needs import artefact_reports, reachable_needs, report_line, with_needs
+from sweeper.orchestration.needs import (
+    artefact_reports,
+    keep_reports,
+    kept_reports,
+    reachable_needs,
+    report_line,
+    with_needs,
+)
+from sweeper.study.load import load_study
 from sweeper.training.trial import ModelSettings, TrainingSettings, Trial
 
 
@@ -129,6 +142,8 @@ def test_an_artefact_is_trained_once_and_its_report_is_told(prepared, monkeypatc
     short = lambda name, *rest, steps=None, **options: built.append(name) or build(name, *rest, steps=2, **options)  # noqa: E731
     monkeypatch.setattr(store, "build", short)
     monkeypatch.setattr(store, "STEPS", dict.fromkeys(store.STEPS, 2))
+    # Two steps teach nothing, which would be refused.
+    monkeypatch.setattr(sys.modules[build.__module__], "_judge", lambda *found: None)
     assert artefact_reports(("mask_autoencoder",), folder) == {}
     said: list[str] = []
     first = with_needs(data, ("mask_autoencoder",), folder, progress=lambda done, total, what: said.append(what))
@@ -142,6 +157,110 @@ def test_an_artefact_is_trained_once_and_its_report_is_told(prepared, monkeypatc
     line = report_line(name, report)
     assert line.startswith("mask_autoencoder: ")
     assert f"{report['validation_error']:.3g} on held-out training masks" in line
+
+
+def test_reports_are_kept_per_data_set_and_given_back_for_what_is_needed(tmp_path):
+    file = tmp_path / "artefacts.json"
+    assert kept_reports(file, "one", ("mask_autoencoder",)) == {}
+    keep_reports(file, "one", {})
+    assert not file.exists()
+    keep_reports(file, "one", {"mask_autoencoder": {"steps": 1}})
+    keep_reports(file, "one", {"boundary_transform": {"steps": 2}})
+    keep_reports(file, "two", {"mask_autoencoder": {"steps": 3}})
+    keep_reports(file, "two", {"mask_autoencoder": {"steps": 4}})
+    assert kept_reports(file, "one", ("outline", "mask_autoencoder")) == {"mask_autoencoder": {"steps": 1}}
+    assert set(kept_reports(file, "one", EVERY)) == {"mask_autoencoder", "boundary_transform"}
+    assert kept_reports(file, "two", EVERY) == {"mask_autoencoder": {"steps": 4}}
+    file.write_text("{")
+    assert kept_reports(file, "one", EVERY) == {}
+
+
+class Told(Silent):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.made: set[str] = set()
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def preparing(self, done: int, total: int, what: str) -> None:
+        self.made.add(what)
+
+
+TWO_NEEDS = {
+    "families": {
+        "cross_entropy": {},
+        "boundary": {},
+        "perceptual": {"extractor": {"choice": ["filters", "mask_autoencoder"]}},
+    },
+    "data": {"patch": 32, "limit": 16, "scans": 10},
+    "imbalance": {"levels": [0.97]},
+    "model": {"depth": 3, "decoder_channels": [8, 8, 8]},
+    "training": {"epochs": 2, "batch_size": 4, "steps_per_epoch": 1},
+    "search": {"trials": 2},
+}
+
+
+def test_a_finished_study_keeps_its_reports_when_the_data_cache_is_cleared(tmp_path, monkeypatch):
+    from sweeper.orchestration import run as run_module
+    from sweeper.training.artefacts import build, store
+
+    monkeypatch.setattr(store, "build", lambda name, *rest, steps=None, **more: build(name, *rest, steps=2, **more))
+    monkeypatch.setattr(store, "STEPS", dict.fromkeys(store.STEPS, 2))
+    monkeypatch.setattr(sys.modules[build.__module__], "_judge", lambda *found: None)
+    study = load_study(TWO_NEEDS)
+
+    def start(done: bool) -> tuple[dict, Told]:
+        """Run up to where the record begins; return the reports that go into it."""
+        given: list[dict] = []
+
+        def record(sweep, data, artefacts, **more):
+            given.append(artefacts)
+            raise InterruptedError
+
+        monkeypatch.setattr(run_module, "Sweep", lambda *known: SimpleNamespace(done=done, plan=known[0]))
+        monkeypatch.setattr(run_module, "build_meta", record)
+        told = Told()
+        with pytest.raises(InterruptedError):
+            run_module.run(study, out=tmp_path, listener=told)
+        return given[0], told
+
+    first, told = start(done=False)
+    assert set(first) == {"mask_autoencoder"}
+    assert {"target map signed_distance", "mask_autoencoder"} <= told.made
+    shutil.rmtree(data_cache(tmp_path))
+    again, told = start(done=True)
+    assert again == first
+    assert any(note.startswith("mask_autoencoder: 1 − Dice") for note in told.notes)
+    assert "mask_autoencoder" not in told.made, "nothing is trained for a report alone"
+
+
+def test_a_plan_makes_what_every_family_needs_and_says_so(tmp_path, monkeypatch):
+    from sweeper.orchestration import estimate as estimate_module
+    from sweeper.orchestration.run import check
+
+    asked: list[tuple] = []
+    plain = with_needs
+
+    def noting(data, needs, folder, *, progress):
+        asked.append(needs)
+        return plain(data, [name for name in needs if name != "mask_autoencoder"], folder, progress=progress)
+
+    monkeypatch.setattr(estimate_module, "with_needs", noting)
+    told = Told()
+    checked = check(load_study(TWO_NEEDS), out=tmp_path, listener=told)
+    assert estimate_module.estimate(checked, listener=told).estimate.family == "cross_entropy"
+    assert asked == [("signed_distance", "mask_autoencoder")], "the first family needs neither"
+    assert "target map signed_distance" in told.made
+
+    def refused(*given, **more):
+        raise LossError("mask_autoencoder has learned nothing")
+
+    monkeypatch.setattr(estimate_module, "with_needs", refused)
+    with pytest.raises(LossError, match="learned nothing"):
+        estimate_module.estimate(checked)
 
 
 # Workers
@@ -180,6 +299,11 @@ def test_a_worker_trains_with_the_maps_its_study_needs(prepared, tmp_path, monke
         import_paths=(str(tmp_path),),
     )
     monkeypatch.setattr(job_module, "_DATA", {})
+    verified: list[bool] = []
+    attach = module.with_maps
+    monkeypatch.setattr(
+        module, "with_maps", lambda *given, verify, **more: verified.append(verify) or attach(*given, **more)
+    )
     work = Work(Job.from_dict(json.loads(json.dumps(job.to_dict()))))
     while not work.step().get("done"):
         pass
@@ -190,6 +314,7 @@ def test_a_worker_trains_with_the_maps_its_study_needs(prepared, tmp_path, monke
     for target, band in losses_with_maps.SEEN:
         expected = np.stack([compute_map("edge_band", mask, 3) for mask in target.numpy()])
         np.testing.assert_array_equal(band.numpy(), expected)
+    assert verified == [False], "the driver has read the maps through"
     assert set(job_module._prepared(str(folder), ("edge_band",)).splits["train"].maps) == {"edge_band"}
     assert set(job_module._prepared(str(folder), ()).splits["train"].maps) == set(), "another study, other maps"
     again = dataclasses.replace(job, needs=())

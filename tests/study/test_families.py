@@ -176,7 +176,10 @@ def complaints(body: dict) -> list[str]:
         ({"region_boundary": {"a_ramp": 2}}, "a_ramp of region_boundary may be 0 to 1"),
         ({"tversky": {"beta": -1}}, "beta of tversky may be 0 or more"),
         ({"hausdorff_er": {"erosions": 2.5}}, "erosions of hausdorff_er may be a whole number, 1 to 15"),
-        ({"region_boundary": {"region": "tverski", "region_beta": 0.8}}, "region of region_boundary may be one of dice"),
+        (
+            {"region_boundary": {"region": "tverski", "region_beta": 0.8}},
+            "region of region_boundary may be one of dice",
+        ),
     ],
 )
 def test_one_wrong_value_is_one_complaint_with_the_legal_ones(body, says):

@@ -176,10 +176,10 @@ def test_a_loss_that_grows_with_its_ramp_has_not_diverged(data, make_trial, monk
 
 
 def test_a_loss_that_grows_after_its_ramp_has_diverged(data, make_trial, monkeypatch):
-    with pytest.raises(TrialFailure, match="mean at epoch 5 is 20.2, at epoch 3 it was 1.01"):
+    with pytest.raises(TrialFailure, match=r"mean at epoch 5 is 20\.2, at epoch 3 it was 1\.01"):
         weighed(monkeypatch, make_trial, data, explode=lambda call: 20.0 if call == 5 else 1.0)
 
 
 def test_a_loss_that_grows_without_a_ramp_has_diverged(data, make_trial, monkeypatch):
-    with pytest.raises(TrialFailure, match="mean at epoch 2 is 20.2, at epoch 1 it was 1.01"):
+    with pytest.raises(TrialFailure, match=r"mean at epoch 2 is 20\.2, at epoch 1 it was 1\.01"):
         weighed(monkeypatch, make_trial, data, explode=lambda call: 20.0 if call == 2 else 1.0, lam_ramp=0.0)

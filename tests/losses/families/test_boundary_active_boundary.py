@@ -41,9 +41,9 @@ def found_boundary(p, valid, ratio):
             there = row + down, col + right
             if there[0] < height and there[1] < width and valid[row, col] and valid[there]:
                 evidence[row, col] += (p[:, row, col] * np.log(p[:, row, col] / p[(slice(None), *there)])).sum()
-    rank = min(max(int(ratio * valid.sum()), 1), valid.size - 1)
-    threshold = max(1e-5, np.sort(evidence.ravel())[::-1][rank])
-    found = evidence > threshold
+    rank = min(max(int(ratio * valid.sum()), 1), valid.size)
+    threshold = max(1e-5, np.sort(evidence.ravel())[::-1][rank - 1])
+    found = evidence >= threshold
     near = [
         found[row, col] or any(found[n] for n in neighbours(row, col, found.shape, eight=True))
         for row, col in np.ndindex(found.shape)
@@ -107,7 +107,21 @@ def test_a_mask_of_one_class_has_no_boundary_to_move_to():
 
 def test_a_flat_prediction_has_no_boundary_to_move():
     logits, target = AWKWARD["constant logits"]()
-    assert at((logits, target), ratio=0.2) == 0
+    noise = torch.randn(logits.shape, generator=torch.Generator().manual_seed(0), dtype=logits.dtype)
+    for size in (0.0, 1e-4):
+        assert at((logits + size * noise, target), ratio=0.2) == 0
+    assert at((logits + noise, target), ratio=0.2) > 0
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.01, 1.0])
+def test_an_edge_of_equal_pixels_is_found_whole(ratio):
+    # All along the edge p differs by the same: none is left out for not standing above the others.
+    logits = torch.zeros(1, 2, 8, 8, dtype=torch.float64)
+    logits[:, 1, :, :4], logits[:, 1, :, 4:] = 2.0, -2.0
+    target = (torch.arange(8) < 6).long().expand(1, 8, 8)
+    logits.requires_grad_()
+    at((logits, target), ratio=ratio).backward()
+    assert (logits.grad[0, 1, :, 3:5] != 0).all()
 
 
 def test_relabelling_all_classes_changes_nothing(batch):

@@ -28,7 +28,13 @@ def part(batch, name, **values):
     return at(batch, **(NONE | {name: 1.0} | values)) - at(batch, **(NONE | values))
 
 
-def parts_by_hand(batch, vectors, classify, apart, kernel, width):
+def likeness_of_probabilities(classes):
+    """Two columns of probabilities to 1 for one sure class and −1 / (C − 1) for two."""
+    return lambda one, other: ((one * other).sum() - 1 / classes) / (1 - 1 / classes)
+
+
+def parts_by_hand(batch, vectors, classify, likeness, compared, apart, kernel, width):
+    """`likeness` is of two columns of `compared`, (B, D, H, W)."""
     logits, target = batch
     band = target_map("boundary_band", None, prepare(*batch, IGNORED))[:, 0]
     reach, side = kernel // 2, target.shape[-1]
@@ -42,7 +48,8 @@ def parts_by_hand(batch, vectors, classify, apart, kernel, width):
                 continue
             other = vectors[image, :, r, c]
             same = target[image, r, c] == label
-            pairs.append((cosine_similarity(own, other, dim=0) - (1.0 if same else apart)) ** 2)
+            alike = likeness(compared[image, :, row, col], compared[image, :, r, c])
+            pairs.append((alike - (1.0 if same else apart)) ** 2)
             if same and logits[image, :, r, c].argmax() == label:
                 friends.append(other)
         if friends and logits[image, :, row, col].argmax() == label:
@@ -63,19 +70,22 @@ def test_parts_pixel_by_pixel(classes, seed, kernel, width, space):
     batch = logits, target
     values = {"kernel": kernel, "width": width, "space": space}
     vectors, apart = logits - logits.mean(1, keepdim=True), -1 / (classes - 1)
-    classify = torch.nn.Identity()
+    classify, likeness, compared = torch.nn.Identity(), likeness_of_probabilities(classes), logits.softmax(1)
     if space == "features":
         generator = torch.Generator().manual_seed(seed)
         vectors = torch.randn(2, 4, 8, 8, generator=generator, dtype=torch.float64)
         weight = torch.randn(4, classes, generator=generator, dtype=torch.float64)
-        apart = 0.0
+        apart, compared = 0.0, vectors
+
+        def likeness(one, other):
+            return cosine_similarity(one, other, dim=0)
 
         def classify(centre):
             return centre @ weight
 
         spoiled = vectors.masked_fill((target == IGNORED).unsqueeze(1), torch.nan)
         values |= {"features": spoiled, "classifier": classify}
-    expected = parts_by_hand(batch, vectors, classify, apart, kernel, width)
+    expected = parts_by_hand(batch, vectors, classify, likeness, compared, apart, kernel, width)
     for name in PARTS:
         torch.testing.assert_close(part(batch, name, **values), expected[name], msg=name)
     mixed = sum(weight * expected[name] for name, weight in zip(PARTS, (2.0, 0.2, 1.0), strict=True))
@@ -135,6 +145,55 @@ def test_a_perfect_prediction_costs_nothing(classes):
     _, target = random_batch(classes, side=7)
     right = 30 * torch.nn.functional.one_hot(target.clamp_max(classes - 1), classes).movedim(-1, 1).double()
     assert at((right, target)).item() == pytest.approx(0.0, abs=1e-9)
+
+
+def lean(foreground, classes=2):
+    """A square of class 1, every pixel with this share of class 1 and the rest spread over the others."""
+    target = torch.zeros(1, 9, 9, dtype=torch.int64)
+    target[:, 3:6, 3:6] = 1
+    p = torch.as_tensor(foreground, dtype=torch.float64).expand(1, 1, 9, 9)
+    others = ((1 - p) / (classes - 1)).expand(1, classes, 9, 9)
+    return torch.where(torch.arange(classes).reshape(-1, 1, 1) == 1, p, others).log(), target
+
+
+def slope(batch, name):
+    logits = batch[0].clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(part((logits, batch[1]), name), logits)
+    return gradient
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+@pytest.mark.parametrize("foreground", [0.02, 0.1, 0.3, 0.499999, 0.500001, 0.9])
+def test_pairs_teach_where_every_pixel_leans_one_way(classes, foreground):
+    gradient = slope(lean(foreground, classes), "lambda_pn")
+    assert gradient.isfinite().all()
+    # Foreground and background meet at the square's rim: both are pulled, and by no more than the pairs weigh.
+    assert gradient[0, 1, 3, 3].abs() > 1e-8
+    assert gradient.abs().max() < 1
+
+
+def test_pairs_do_not_jump_at_a_tie():
+    values = [part(lean(0.5 + step), "lambda_pn").item() for step in (-1e-6, 0.0, 1e-6)]
+    assert max(values) - min(values) < 1e-5
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", PARTS)
+def test_every_dial_acts_on_two_classes(seed, name):
+    _, target = lean(0.5)
+    logits = 0.5 * torch.randn(1, 2, 9, 9, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    gradient = slope((logits, target), name)
+    assert gradient.isfinite().all()
+    assert gradient.abs().max() > 1e-4
+    assert gradient.abs().max() < 1
+
+
+def test_pairs_part_the_sides_of_an_unsure_boundary():
+    _, target = lean(0.5)
+    share = torch.where(target == 1, 0.52, 0.48)
+    gradient = slope(lean(share), "lambda_pn")[0, 1]
+    assert (gradient[3:6, 3:6].flatten()[[0, 1, 2, 3, 5, 6, 7, 8]] < 0).all()
+    assert gradient[2, 4] > 0
 
 
 def test_map_given_or_computed_is_the_same():

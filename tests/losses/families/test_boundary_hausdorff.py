@@ -175,7 +175,48 @@ def test_erosion_form_sees_a_missed_line_above_five_sixths(squared_error, seen):
     assert (at(hausdorff_er, picture(guess, line)) > 0) == seen
 
 
+def test_erosion_form_prices_a_line_of_two_pixels_above_a_block():
+    line, block = np.zeros((32, 32)), np.zeros((32, 32))
+    line[15:17] = 1
+    block[10:22, 10:22] = 1
+    assert at(hausdorff_er, picture(0 * line, line)) > 2 * at(hausdorff_er, picture(0 * block, block)) > 0
+
+
+@pytest.mark.parametrize("alpha", [0.5, 2.0, 3.0])
+def test_erosion_form_prices_misses_and_false_alarms_alike(alpha):
+    block = np.zeros((16, 16))
+    block[4:12, 5:13] = 0.95
+    speck = np.zeros((16, 16))
+    speck[0, 0] = 1
+    # The isolated pixel is there to keep the class in the target, and found.
+    missed, mistaken = picture(0.05 * np.sign(block) + speck, np.sign(block) + speck), picture(block + speck, speck)
+    same(at(hausdorff_er, missed, alpha=alpha), at(hausdorff_er, mistaken, alpha=alpha))
+
+
 # Disks
+
+
+def price(guess, target, **values):
+    """Cost per pixel of the target."""
+    return at(hausdorff_cv, picture(guess, target), **values).item() / target.sum()
+
+
+def test_a_missed_line_costs_per_pixel_at_least_half_of_a_missed_block():
+    line, block = np.zeros((32, 32)), np.zeros((32, 32))
+    line[15] = 1
+    block[10:22, 10:22] = 1
+    for radius in RADII:
+        lost = price(0 * line, line, largest_radius=radius)
+        assert lost >= 0.5 * price(0 * block, block, largest_radius=radius)
+
+
+def test_lines_cost_hardly_less_beside_the_truth_than_far_off_but_blocks_do():
+    line, block = np.zeros((48, 48)), np.zeros((48, 48))
+    line[23] = 1
+    block[14:34, 14:34] = 1
+    for target, least, most in ((line, 0.9, 1.0), (block, 0.0, 0.2)):
+        near, far = (price(np.roll(target, rows, axis=0), target) for rows in (1, 20))
+        assert least <= near / far <= most
 
 
 @pytest.mark.parametrize("radius", RADII)

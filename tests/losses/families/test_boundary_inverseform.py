@@ -60,12 +60,25 @@ def test_boundary_term_is_what_numpy_says(classes):
             heights = [
                 image[k, row, col] - min([image[k, row, col], *(image[k][n] for n in near)]) for k in range(classes)
             ]
-            seen = np.clip(max(heights[1:]), 1e-6, 1 - 1e-6)
+            seen = (max(heights[1:]) + 1e-6) / (1 + 2e-6)
             wanted = labels[row, col] > 0 and any(labels[n] != labels[row, col] for n in near)
             total -= np.log(seen if wanted else 1 - seen)
             count += 1
     found = value(logits, target, beta=1.0, gamma=0.0) - value(logits, target, beta=0.0, gamma=0.0)
     assert found.item() == pytest.approx(total / count, rel=1e-9)
+
+
+def test_a_contour_missed_for_sure_is_still_pulled():
+    # Foreground at e⁻⁹ or e⁻¹⁸, and a little more of it inside, where the contour is: b is near or below the floor.
+    target = torch.zeros(1, 7, 7, dtype=torch.int64)
+    target[:, 2:5, 2:5] = 1
+    for depth in (9.0, 18.0):
+        foreground = -depth + 0.1 * target.double()
+        logits = torch.stack([0 * foreground, foreground], dim=1).requires_grad_()
+        part = value(logits, target, beta=1.0, gamma=0.0) - value(logits, target, beta=0.0, gamma=0.0)
+        (gradient,) = torch.autograd.grad(part, logits)
+        assert gradient.isfinite().all()
+        assert gradient[0, 1, 2, 2] < 0
 
 
 def test_transform_term_is_the_network_asked_about_each_tile():

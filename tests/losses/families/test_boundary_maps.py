@@ -63,7 +63,8 @@ def test_what_a_map_says_of_ignored_pixels_does_not_matter(name, values, batch):
     kind, given = maps_of(name, values, batch)
     ignored = (batch[1] == IGNORED).unsqueeze(1)
     ignored = ignored.unsqueeze(2) if given.ndim == 5 else ignored
-    assert at(name, values, batch, **{kind: given.masked_fill(ignored, 77.0)}) == at(name, values, batch)
+    for nonsense in (77.0, 0.0, -1.0):
+        assert at(name, values, batch, **{kind: given.masked_fill(ignored, nonsense)}) == at(name, values, batch)
 
 
 @every_family
@@ -72,3 +73,22 @@ def test_maps_that_do_not_fit_are_refused(name, values, batch):
     for other in (given[:1], given[..., :-1]):
         with pytest.raises(LossError, match=kind):
             at(name, values, batch, **{kind: other})
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "allowed"),
+    [
+        ("boundary_aware", {"levels": 0}, "levels is 0; choose from 1 to 8"),
+        ("hausdorff_dt", {"one_sided": "no"}, "one_sided is 'no'; choose from False, True"),
+        ("hausdorff_er", {"erosions": 0}, "erosions is 0; choose from 1 to 15"),
+        ("hausdorff_cv", {"largest_radius": 4}, "largest_radius is 4; choose from 3, 6, 9, 12, 15, 18"),
+        ("conditional_boundary", {"kernel": 4}, "kernel is 4; choose from 3, 5, 7"),
+        ("conditional_boundary", {"width": -1}, "width is -1; choose from 0 to 20"),
+        ("boundary_f1", {"theta": 4}, "theta is 4; choose from 3, 5, 7, 9"),
+        ("boundary_f1", {"classes": "some"}, "classes is 'some'; choose from all, foreground"),
+    ],
+    ids=str,
+)
+def test_sizes_and_words_that_the_formula_does_not_know_are_refused(name, values, allowed):
+    with pytest.raises(LossError, match=allowed):
+        at(name, values, blocky(2, 0))

@@ -117,3 +117,37 @@ def test_map_given_or_computed_is_the_same():
     given = target_map("components", None, prepare(*batch, IGNORED))
     assert at(batch, components=given) == at(batch)
     assert at(batch, components=(given > 0).double()) != at(batch)
+
+
+def pulls(beta, base):
+    """The gradient of an unsure prediction: on all but objects to that on objects, and on a small one to a large one.
+
+    The large object and the small one are half missed, and there is a false alarm far from both.
+    """
+    target = torch.zeros(1, 24, 24, dtype=torch.int64)
+    target[0, 2:14, 2:14] = target[0, 18:21, 3:6] = 1
+    guess = target.double()
+    guess[0, 8:14, 2:14] = guess[0, 19:21, 3:6] = 0
+    guess[0, 16:22, 14:20] = 1
+    score = 2 * (2 * guess - 1)
+    logits = torch.stack([-score / 2, score / 2], 1).requires_grad_()
+    (slope,) = torch.autograd.grad(blob(logits, target, beta=beta, base=base), logits)
+    pull = slope[:, 1].abs()
+    missed = (target == 1) & (guess == 0)
+    alarms = pull[(target == 0) & (guess == 1)].sum() / pull[missed].sum()
+    return alarms.item(), (pull[0, 19:21, 3:6].mean() / pull[0, 8:14, 2:14].mean()).item()
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_beta_raises_small_objects_and_spares_no_false_alarm(base):
+    alarms, small = zip(*(pulls(beta, base) for beta in (0.1, 0.5, 1.0, 3.0, 10.0)), strict=True)
+    assert list(alarms) == sorted(set(alarms))
+    assert list(small) == sorted(set(small))
+
+
+def test_with_cross_entropy_the_background_dominates():
+    (few, _), (many, _) = pulls(0.1, "cross_entropy"), pulls(10.0, "cross_entropy")
+    assert many > 1.2 * few
+    (few, small), (many, smaller) = pulls(0.1, "dice"), pulls(10.0, "dice")
+    assert many < 1.2 * few
+    assert smaller > 1.2 * small

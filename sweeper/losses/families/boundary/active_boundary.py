@@ -34,10 +34,11 @@ def active_boundary(
 
         L = mean over the predicted boundary of min(M, θ) / θ · CE(s, g),    s = KL(p of a neighbour ‖ p of the pixel)
 
-    The predicted boundary is, in each image, the share ρ of pixels (at least one) whose p differs most from that of the
-    next row and column, widened by a pixel. M is the distance to the true boundary, g the neighbour that has the least
-    of it, and CE the cross-entropy over eight directions, smoothed. A pixel already at the least distance is left out,
-    and so is one whose way leads to an ignored pixel. The neighbours' p is held fixed.
+    The predicted boundary is, in each image, the share ρ of pixels whose p differs most from that of the next row and
+    column, at least one and with all that tie with the last of them, widened by a pixel. M is the distance to the true
+    boundary, g the neighbour that has the least of it, and CE the cross-entropy over eight directions, smoothed. Pixels
+    already at the least distance are left out, and so are those whose way leads to an ignored pixel. The neighbours' p
+    is held fixed.
 
     Args:
         logits: (B, C, H, W), any real numbers.
@@ -52,8 +53,8 @@ def active_boundary(
             the target if left out.
 
     Raises: LossError on shapes or dtypes other than these.
-    Source: Wang, Zhang, Cui, Ren, Liu, Jin, Han, Tao, Wang, Xu, "Active boundary loss for semantic segmentation", AAAI
-    2022, arXiv:2102.02696. Its code lessens M by 1, so that pixels next to the true boundary weigh nothing.
+    Source: Wang, Zhang, Cui, Ren, Yang, Xie, Hua, Bao, Xu, "Active boundary loss for semantic segmentation", AAAI 2022,
+    arXiv:2102.02696. Its code lessens M by 1, so that pixels next to the true boundary weigh nothing.
     Fails: says nothing of classes, only of where they change: beside cross-entropy, once boundaries are near.
     """
     pixels = prepare(logits, target, ignore_index)
@@ -111,9 +112,9 @@ def _predicted_boundary(pixels: Pixels, ratio: Dial) -> Tensor:
     right = valid[..., :-1] * valid[..., 1:] * right
     evidence = pad(down, (0, 0, 0, 1)) + pad(right, (0, 1))
     ranked = evidence.flatten(1).sort(dim=1, descending=True).values
-    count = (dial(ratio, p) * valid.sum((1, 2, 3))).floor().clamp(1, ranked.shape[1] - 1).long()
-    threshold = ranked.gather(1, count.unsqueeze(1)).clamp_min(_LEAST)
-    return valid * soft_dilate((evidence > threshold[..., None, None]).to(p))
+    count = (dial(ratio, p) * valid.sum((1, 2, 3))).floor().clamp(1, ranked.shape[1]).long()
+    threshold = ranked.gather(1, count.unsqueeze(1) - 1).clamp_min(_LEAST)
+    return valid * soft_dilate((evidence >= threshold[..., None, None]).to(p))
 
 
 def _divergence_to_neighbours(pixels: Pixels) -> Tensor:

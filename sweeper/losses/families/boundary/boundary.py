@@ -47,7 +47,8 @@ def boundary(
         inner: `author` is 0 on the inner edge of a class; `full` is minus the distance inside, −1 on that edge, so that
             recall of structures one or two pixels wide is rewarded at all.
         normalize: `none`; `diagonal` divides φ by the image's diagonal, so that a weight against a region loss carries
-            over between resolutions; `max` divides it by the largest |φ| of the class in the image.
+            over between resolutions; `max` divides it by the largest |φ| of the class in the image, which
+            also reweights images and classes: those whose distances are short gain.
         classes: `foreground` for all but class 0, or `all`. Classes that are absent or fill their images are skipped.
         signed_distance: (B, C, H, W), the target map of that name; computed from the target if left out.
 
@@ -110,7 +111,8 @@ BOUNDARY = Family(
             symbol="normalize",
             legal=Choice(("none", "diagonal", "max")),
             static=True,
-            effect="only the loss's scale: diagonal makes it independent of resolution, max of each class's distances",
+            effect="diagonal: only the scale, which no longer depends on resolution; max reweights images and classes, "
+            "those with short distances gaining precision and recall",
         ),
         "classes": CLASSES,
     },

@@ -15,9 +15,11 @@ from sweeper.losses.primitives import (
     Classes,
     Dial,
     Pixels,
+    check_static,
     class_mean,
     kept_classes,
     prepare,
+    scored_classes,
 )
 from sweeper.losses.target_maps import target_map
 
@@ -46,8 +48,9 @@ def boundary_aware(
         logits: (B, C, H, W), any real numbers.
         target: (B, H, W) int64, class indices or `ignore_index`. Ignored pixels erode their neighbours in both.
         decay: ρ in [0, 1], searched in [0.3, 1], the weight of each level against the one before. Raising it makes the
-            deep inside of objects count more: precision of thick predictions of thin objects rises.
-        levels: K, static; one is no erosion. Raising it punishes predictions that are too thick: precision rises.
+            deep inside of objects count more: precision of thin objects rises, and recall of thick ones.
+        levels: K, static; one is no erosion. Raising it does the same: a thin object has no inside that a prediction
+            could survive in, a thick one has its inside asked for again at every level.
         classes: `foreground` for all but class 0, or `all`. Classes without a pixel are skipped.
         erosion_depth: (B, C, H, W), the target map of that name; computed from the target if left out.
 
@@ -70,9 +73,11 @@ def boundary_aware_of(
     erosion_depth: Tensor | None = None,
 ) -> Tensor:
     """Return `boundary_aware` of a prepared batch."""
-    depth = target_map("erosion_depth", erosion_depth, pixels)
+    check_static(BOUNDARY_AWARE, levels=levels)
+    scored = scored_classes(classes)
+    depth = target_map("erosion_depth", erosion_depth, pixels)[:, scored]
     ratio = torch.as_tensor(decay, dtype=depth.dtype, device=depth.device)
-    odds = torch.where(pixels.valid > 0, _log_odds(pixels.log_prob), _NEVER)
+    odds = torch.where(pixels.valid > 0, pixels.log_prob - pixels.log_one_minus, _NEVER)[:, scored]
     total, weights = torch.zeros_like(odds), torch.zeros_like(ratio)
     for level in range(levels):
         # The least probability has the least log-odds: eroding these keeps the precision that 1 − p would lose.
@@ -80,18 +85,9 @@ def boundary_aware_of(
         weight = ratio**level
         total = total + weight * (softplus(odds) - (depth > level) * odds)
         weights = weights + weight
-    kept = kept_classes(pixels.onehot.sum((0, 2, 3)), classes, "skip")
+    kept = kept_classes(pixels.onehot.sum((0, 2, 3)), classes, "skip")[scored]
     per_class = (pixels.valid * total).sum((0, 2, 3)) / weights
     return class_mean(per_class, kept) / pixels.valid.sum().clamp_min(1)
-
-
-def _log_odds(log_prob: Tensor) -> Tensor:
-    """Return log p − log(1 − p) of every class, 1 − p being the sum of the others: (B, C, H, W)."""
-    others = [
-        torch.cat((log_prob[:, :label], log_prob[:, label + 1 :]), dim=1).logsumexp(1)
-        for label in range(log_prob.shape[1])
-    ]
-    return log_prob - torch.stack(others, dim=1)
 
 
 BOUNDARY_AWARE = Family(
@@ -108,13 +104,15 @@ BOUNDARY_AWARE = Family(
             legal=SHARE,
             search=Uniform(0.3, 1.0),
             acts_with={"levels": tuple(range(2, 9))},
-            effect="the deep inside of objects counts more against their rim: predictions get thinner, precision rises",
+            effect="the deep inside of objects counts more against their rim: precision of thin objects rises, recall "
+            "of thick ones",
         ),
         "levels": Hyperparameter(
             symbol="K",
             legal=Int(1, 8),
             static=True,
-            effect="thick predictions cost more: precision rises; 1 is one-against-the-rest cross-entropy",
+            effect="the inside counts again at every level: precision of thin objects rises, recall of thick ones; 1 "
+            "is one-against-the-rest cross-entropy",
         ),
         "classes": CLASSES,
     },

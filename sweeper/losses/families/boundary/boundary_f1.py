@@ -14,6 +14,7 @@ from sweeper.losses.primitives import (
     Classes,
     Dial,
     Pixels,
+    check_static,
     class_mean,
     dial,
     kept_classes,
@@ -68,6 +69,7 @@ def boundary_f1_of(
     edge_band: Tensor | None = None,
 ) -> Tensor:
     """Return `boundary_f1` of a prepared batch."""
+    check_static(BOUNDARY_F1, theta=theta)
     band = target_map("edge_band", edge_band, pixels)
     true_edge = pixels.onehot * (band == 0)
     reach = (theta - 1) // 2

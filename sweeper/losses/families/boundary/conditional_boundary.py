@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import torch
@@ -13,7 +14,15 @@ from sweeper.errors import LossError
 from sweeper.losses.embedding import SPACE, Space, embedding
 from sweeper.losses.family import Family, Hyperparameter
 from sweeper.losses.options import NON_NEGATIVE
-from sweeper.losses.primitives import IGNORE_INDEX, Dial, Pixels, dial, masked_mean, prepare
+from sweeper.losses.primitives import (
+    IGNORE_INDEX,
+    Dial,
+    Pixels,
+    check_static,
+    dial,
+    masked_mean,
+    prepare,
+)
 from sweeper.losses.target_maps import target_map
 
 NOWHERE = 1e-12
@@ -37,14 +46,16 @@ def conditional_boundary(
 ) -> Tensor:
     """Return cross-entropy plus three terms on pixels near the target's boundaries: a scalar ≥ 0.
 
-        L = CE + λ₁ mean |f(n) − c(n)|² / D + λ₂ mean CE(class of c(n)) + λ₃ mean (cos(f(n), f(m)) − same(n, m))²
+        L = CE + λ₁ mean |f(n) − c(n)|² / D + λ₂ mean CE(class of c(n)) + λ₃ mean (s(n, m) − same(n, m))²
 
     f is the vector of a pixel, and c(n) the mean of the pixels around n that are of its class and rightly classified.
-    The first two means are over boundary pixels that are right themselves and have such a centre, which the first does
-    not move; the third is over all pairs of a boundary pixel and a valid neighbour. In logit space f is the logits less
-    their mean over classes, so that adding a constant to all changes nothing. Such vectors sum to 0, and those of
-    different classes are as far apart as they can all be at a cosine of −1 / (C − 1): there, that is the goal for
-    neighbours of different classes, in place of 0.
+    The first two means are over boundary pixels that are right themselves and have such a centre, which the first holds
+    still; the third is over all pairs of a boundary pixel and a valid neighbour, and s is the cosine of their features.
+
+    In logit space f is the logits less their mean over classes, so that adding a constant to all changes nothing. Their
+    cosine would be no likeness: for two classes it is 1 or −1 however unsure they are, and teaches nothing. There s is
+    (p(n)·p(m) − 1/C) / (1 − 1/C), smooth and bounded: 1 for two pixels sure of one class, and −1 / (C − 1) for two sure
+    of different ones, which is then the goal for neighbours of different classes, in place of 0.
 
     Args:
         logits: (B, C, H, W), any real numbers.
@@ -68,14 +79,17 @@ def conditional_boundary(
     Source: Wu, Guo, Li, Yu, Gao, Sang, "Conditional boundary loss for semantic segmentation", IEEE TIP 32, 2023,
     doi:10.1109/TIP.2023.3290519. Weights and neighbourhood are those of the authors' code.
     Fails: logits are a weak stand-in for features, so its results in logit space are those of a variant; before there
-    are right pixels near a boundary only cross-entropy and the pairs teach.
+    are right pixels near a boundary only cross-entropy and the pairs teach. Pairs part two pixels without saying which
+    of them is of which class, and not at all while both are wholly unsure: that is left to cross-entropy.
     """
+    check_static(CONDITIONAL_BOUNDARY, kernel=kernel, width=width)
     pixels = prepare(logits, target, ignore_index)
     vectors = embedding(pixels, space, features)
     edge = pixels.valid * (target_map("boundary_band", boundary_band, pixels) <= width)
     right = pixels.valid * (pixels.log_prob.argmax(dim=1, keepdim=True) == pixels.labels)
     apart = -1 / (pixels.log_prob.shape[1] - 1) if space == "logits" else 0.0
-    centre, found, pairs = _around(pixels, vectors, edge, right, kernel, apart)
+    directions = _directions(pixels, vectors, space)
+    centre, found, pairs = _around(pixels, vectors, directions, edge, right, kernel, apart)
     anchored = edge * right * found
     to_centre = masked_mean(((vectors - centre.detach()) ** 2).mean(dim=1, keepdim=True), anchored)
     scores = centre if space == "logits" else _classified(centre, classifier, pixels)
@@ -88,12 +102,20 @@ def conditional_boundary(
     )
 
 
+def _directions(pixels: Pixels, vectors: Tensor, space: Space) -> Tensor:
+    """Return vectors of length 1 at most, (B, D, H, W), whose dot product is the likeness of two pixels."""
+    if space == "features":
+        return vectors / ((vectors**2).sum(dim=1, keepdim=True) + NOWHERE).sqrt()
+    classes = vectors.shape[1]
+    # Unlike a cosine, this needs no root, whose slope is steep at a tie.
+    return (pixels.prob - 1 / classes) / math.sqrt(1 - 1 / classes)
+
+
 def _around(
-    pixels: Pixels, vectors: Tensor, edge: Tensor, right: Tensor, kernel: int, apart: float
+    pixels: Pixels, vectors: Tensor, directions: Tensor, edge: Tensor, right: Tensor, kernel: int, apart: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return each pixel's local class centre, (B, D, H, W), where there is one, (B, 1, H, W), and the cost of pairs."""
     height, width = vectors.shape[-2:]
-    directions = vectors / ((vectors**2).sum(dim=1, keepdim=True) + NOWHERE).sqrt()
     reach = [kernel // 2] * 4
     far_vectors, far_directions, far_labels, far_right, far_valid = (
         pad(each, reach) for each in (vectors, directions, pixels.labels, right, pixels.valid)
@@ -109,9 +131,9 @@ def _around(
         friend = far_right[window] * same
         total = total + friend * far_vectors[window]
         count = count + friend
-        cosine = (directions * far_directions[window]).sum(dim=1, keepdim=True)
+        likeness = (directions * far_directions[window]).sum(dim=1, keepdim=True)
         pair = edge * far_valid[window]
-        cost = cost + pair * (cosine - torch.where(same, 1.0, apart)) ** 2
+        cost = cost + pair * (likeness - torch.where(same, 1.0, apart)) ** 2
         pairs = pairs + pair
     found = (count > 0).to(edge.dtype)
     return total / count.clamp_min(1), found, cost.sum() / pairs.sum().clamp_min(1)
@@ -137,7 +159,8 @@ CONDITIONAL_BOUNDARY = Family(
     level="boundary",
     overlap="boundary-aware",
     tradeoff="symmetric",
-    formula="CE + λ₁ mean |f − local class centre|² / D + λ₂ mean CE(centre) + λ₃ mean (cos(f, neighbour) − same)²",
+    formula="CE + λ₁ mean |f − local class centre|² / D + λ₂ mean CE(centre) + λ₃ mean (s(neighbours) − same)², "
+    "s = cosine of features, or (p·p′ − 1/C) / (1 − 1/C)",
     source="Wu et al. 2023, doi:10.1109/TIP.2023.3290519",
     hyperparameters={
         "lambda_a2c": Hyperparameter(
@@ -180,10 +203,6 @@ CONDITIONAL_BOUNDARY = Family(
         "gradient": "the local class centre is held still while pixels are drawn to it, so that the gradient is not "
         "that of the value",
     },
-    errata=(
-        "The paper says that only rightly classified neighbours take part; in the authors' code that holds for the "
-        "centre, while pairs are made with all neighbours, as here.",
-    ),
     limits="Logits are a weak stand-in for features: results in logit space are those of a variant. Before there are "
-    "right pixels near a boundary only cross-entropy and the pairs teach.",
+    "right pixels near a boundary only cross-entropy and the pairs teach; between wholly unsure pixels not even these.",
 )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
@@ -18,21 +16,26 @@ from sweeper.losses.primitives import (
     Classes,
     Dial,
     Pixels,
+    check_static,
     class_mean,
     dial,
     kept_classes,
     prepare,
+    scored_classes,
 )
 from sweeper.losses.target_maps import target_map
 
+POWERS = Uniform(0.0, 6.0)
+"""Distances to the power 6 stay within float32 on images of a thousand pixels a side."""
+
 ALPHA = Hyperparameter(
     symbol="α",
-    legal=Uniform(0.0, 6.0),
+    legal=POWERS,
     search=Uniform(0.5, 3.0),
-    effect="errors far from an edge dominate: stray false alarms vanish first, so that precision rises; 0 is the "
-    "squared error alone",
+    effect="errors far from an edge dominate: stray false alarms vanish first, so that precision rises; 0 is twice the "
+    "squared error, or once if one-sided",
 )
-"""Distances to the power 6 stay within float32 on images of a thousand pixels a side."""
+"""Of the form by distance transforms."""
 
 _READINGS = (
     "Jadon 2020 says that the aim is to maximize it; it is minimized.",
@@ -62,7 +65,7 @@ def hausdorff_dt(
         logits: (B, C, H, W), any real numbers.
         target: (B, H, W) int64, class indices or `ignore_index`.
         alpha: α ≥ 0, searched in [0.5, 3]. Raising it makes far errors dominate: stray false alarms vanish first and
-            precision rises. 0 leaves the squared error.
+            precision rises. At 0 it is the squared error where there are edges, twice, or once if one-sided.
         one_sided: leaves D_P out, as the one-sided variant of the paper: no distance transform at each step, but a miss
             far from any prediction weighs no more than one beside it, so that recall falls.
         classes: `foreground` for all but class 0, or `all`. Classes without a pixel are skipped.
@@ -87,13 +90,14 @@ def hausdorff_dt_of(
     signed_distance: Tensor | None = None,
 ) -> Tensor:
     """Return `hausdorff_dt` of a prepared batch."""
-    alpha = dial(alpha, pixels.prob)
-    weight = _power(target_map("signed_distance", signed_distance, pixels).abs(), alpha)
+    check_static(HAUSDORFF_DT, one_sided=one_sided)
+    alpha, scored = dial(alpha, pixels.prob), scored_classes(classes)
+    weight = _power(target_map("signed_distance", signed_distance, pixels)[:, scored].abs(), alpha)
     if not one_sided:
-        predicted = pixels.valid * (pixels.prob > 0.5)
+        predicted = pixels.valid * (pixels.prob[:, scored] > 0.5)
         # Either distance is 0 on its own side and wherever the other side is empty.
         weight = weight + _power(distance_to(predicted) + distance_to(pixels.valid - predicted), alpha)
-    return _mean(pixels, squared_error(pixels) * weight, classes)
+    return pixel_class_mean(pixels, squared_error(pixels, classes) * weight, classes)
 
 
 def _power(distance: Tensor, alpha: Dial) -> Tensor:
@@ -119,8 +123,8 @@ def hausdorff_er(
     Args:
         logits: (B, C, H, W), any real numbers.
         target: (B, H, W) int64, class indices or `ignore_index`.
-        alpha: α ≥ 0, searched in [0.5, 3]. Raising it makes thick errors dominate: stray regions vanish first and
-            precision rises.
+        alpha: α ≥ 0, searched in [0.5, 3]. Raising it makes what survives many erosions, the middle of thick
+            errors, dominate, whether missed or false: it favours neither precision nor recall.
         erosions: How many, static. Errors wider than twice that many pixels all weigh alike. It moves neither precision
             nor recall by itself.
         classes: `foreground` for all but class 0, or `all`. Classes without a pixel are skipped.
@@ -128,7 +132,9 @@ def hausdorff_er(
     Raises: LossError on shapes, dtypes or options other than these.
     Source: Karimi, Salcudean, "Reducing the Hausdorff distance in medical image segmentation with convolutional neural
     networks", IEEE Transactions on Medical Imaging 39, 2020, arXiv:1904.10030.
-    Fails: blind to errors one or two pixels wide, since the first erosion removes them: not for curves.
+    Fails: isolated wrong pixels never count, and lines one pixel wide only above a squared error of 5/6. What is left
+    is stretched back to [0, 1] at each step, and thin errors to the top of it all along: a line two pixels wide costs
+    more than a block of 12×12.
     """
     pixels = prepare(logits, target, ignore_index)
     return hausdorff_er_of(pixels, alpha=alpha, erosions=erosions, classes=classes)
@@ -138,13 +144,14 @@ def hausdorff_er_of(
     pixels: Pixels, *, alpha: Dial = 2.0, erosions: int = 10, classes: Classes = "foreground"
 ) -> Tensor:
     """Return `hausdorff_er` of a prepared batch."""
+    check_static(HAUSDORFF_ER, erosions=erosions)
     alpha = dial(alpha, pixels.prob)
-    error = squared_error(pixels)
+    error = squared_error(pixels, classes)
     total = torch.zeros_like(error)
     for step in range(1, erosions + 1):
         error = _stretched(pixels.valid * (_cross_mean(error) - 0.5).relu(), pixels.valid)
         total = total + float(step) ** alpha * error
-    return _mean(pixels, total, classes)
+    return pixel_class_mean(pixels, total, classes)
 
 
 def _cross_mean(x: Tensor) -> Tensor:
@@ -165,14 +172,16 @@ def _stretched(x: Tensor, valid: Tensor) -> Tensor:
     return valid * (x - torch.where(uneven, low, 0)) / torch.where(uneven, span, 1)
 
 
-def squared_error(pixels: Pixels) -> Tensor:
-    """Return (p − t)² of every class: (B, C, H, W), 0 on ignored pixels."""
-    return pixels.valid * (pixels.prob - pixels.onehot) ** 2
+def squared_error(pixels: Pixels, classes: Classes) -> Tensor:
+    """Return (p − t)² of the scored classes: (B, K, H, W), 0 on ignored pixels."""
+    scored = scored_classes(classes)
+    return pixels.valid * (pixels.prob[:, scored] - pixels.onehot[:, scored]) ** 2
 
 
-def _mean(pixels: Pixels, values: Tensor, classes: Classes) -> Tensor:
-    kept = kept_classes(pixels.onehot.sum((0, 2, 3)), classes, "skip")
-    return class_mean((pixels.valid * values).sum((0, 2, 3)), kept) / pixels.valid.sum().clamp_min(1)
+def pixel_class_mean(pixels: Pixels, values: Tensor, classes: Classes) -> Tensor:
+    """Return the mean over valid pixels and the scored classes present; `values` is (B, K, H, W), 0 where ignored."""
+    kept = kept_classes(pixels.onehot.sum((0, 2, 3)), classes, "skip")[scored_classes(classes)]
+    return class_mean(values.sum((0, 2, 3)), kept) / pixels.valid.sum().clamp_min(1)
 
 
 HAUSDORFF_DT = Family(
@@ -202,8 +211,8 @@ HAUSDORFF_DT = Family(
         *_READINGS,
         "The HausdorffLoss in the repository of the boundary loss knows distances from the inside only: another loss.",
     ),
-    limits="Gradients are huge while far errors abound: train it beside a region loss, its weight rising. One distance "
-    "transform of the prediction per class and step unless one-sided.",
+    limits="Gradients are huge while far errors abound: train it beside a region loss, its weight rising. Unless "
+    "one-sided, two distance transforms of the prediction per class and step: 7 s on a CPU for 21 classes of 512².",
 )
 
 
@@ -216,7 +225,14 @@ HAUSDORFF_ER = Family(
     formula="mean over foreground classes and pixels of Σ k^α eₖ, eₖ = (p − t)² after k soft erosions",
     source="Karimi and Salcudean 2020, arXiv:1904.10030",
     hyperparameters={
-        "alpha": replace(ALPHA, acts_with={"erosions": tuple(range(2, 16))}),
+        "alpha": Hyperparameter(
+            symbol="α",
+            legal=POWERS,
+            search=Uniform(0.5, 3.0),
+            acts_with={"erosions": tuple(range(2, 16))},
+            effect="the middle of thick errors dominates, missed or false alike: neither precision nor recall is "
+            "favoured",
+        ),
         "erosions": Hyperparameter(
             symbol="K",
             legal=Int(1, 15),
@@ -231,5 +247,7 @@ HAUSDORFF_ER = Family(
         *_READINGS,
         "The version of SegLossOdyssey runs in NumPy and so has no gradient.",
     ),
-    limits="Blind to errors one or two pixels wide, which the first erosion removes: not for curves.",
+    limits="Isolated wrong pixels never count, one-pixel lines only above a squared error of 5/6, yet what survives "
+    "is stretched to [0, 1], so that a line two pixels wide costs more than a block of 12×12. Every erosion of every "
+    "class is kept for the gradient: 4.6 s on a CPU for 21 classes of 512², and memory to match.",
 )

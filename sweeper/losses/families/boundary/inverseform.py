@@ -12,11 +12,19 @@ from sweeper.losses.family import Family, Hyperparameter
 from sweeper.losses.morphology import inner_boundary
 from sweeper.losses.networks import run, tiles, trained
 from sweeper.losses.options import NON_NEGATIVE
-from sweeper.losses.primitives import IGNORE_INDEX, Dial, Pixels, dial, masked_mean, prepare
+from sweeper.losses.primitives import (
+    IGNORE_INDEX,
+    Dial,
+    Pixels,
+    check_static,
+    dial,
+    masked_mean,
+    prepare,
+)
 from sweeper.losses.target_maps import target_map
 
 NEAR = 1e-6
-"""Least probability of a boundary and of none, so that its logarithm is finite."""
+"""Added to the probability of a boundary and of none, so that its logarithm and its slope are finite."""
 
 
 class TransformRegressor(Companion):
@@ -71,9 +79,11 @@ def inverseform(
             "inverseform needs its network: pass companion=FAMILIES['inverseform'].companion(Setup(classes=..., "
             "channels=..., settings=..., artefacts=...)); see sweeper.losses.companion"
         )
+    check_static(INVERSEFORM, tile=tile)
     pixels = prepare(logits, target, ignore_index)
     seen, wanted = _boundaries(pixels, contour_distance)
-    sure = seen.clamp(NEAR, 1 - NEAR)
+    # Added, not clamped: a clamp has no slope where a contour is missed for sure.
+    sure = (seen + NEAR) / (1 + 2 * NEAR)
     edge = masked_mean(-wanted * sure.log() - (1 - wanted) * (-sure).log1p(), pixels.valid)
     seen, wanted = tiles(seen, tile), tiles(wanted, tile)
     apart = masked_mean(distance(run(companion.network, seen, wanted)), wanted.amax(dim=(2, 3), keepdim=True).sign())

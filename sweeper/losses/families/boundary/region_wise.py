@@ -118,10 +118,7 @@ REGION_WISE = Family(
         "non-negative": "right pixels weigh less than nothing",
         "pixel order": "depth looks at where pixels lie",
     },
-    errata=(
-        "The authors' code also takes the mean over the classes, where this is the sum: C times theirs.",
-        "Azad et al. 2023 name active contours along with it; that is a loss of its own, `active_contour`.",
-    ),
+    errata=("The authors' code also takes the mean over the classes, where this is the sum: C times theirs.",),
     limits="The middle of a thin structure weighs as much as that of a thick one, a background pixel beside it hardly "
     "anything: thin structures grow fat.",
 )

@@ -17,6 +17,7 @@ from sweeper.losses.families.structural.rival import (
     looks_at,
 )
 from sweeper.losses.family import Family
+from sweeper.losses.options import check_static
 from sweeper.losses.primitives import IGNORE_INDEX, Dial, prepare
 
 
@@ -60,6 +61,7 @@ def adversarial(
     Fails: without smoothing the rival wins by noticing that true masks are 0 or 1 and predictions are not; on little
     data it learns the masks by heart. A step costs about twice as much.
     """
+    check_static(ADVERSARIAL, conditional=conditional)
     pixels = prepare(logits, target, ignore_index)
     own = {"lr_d": lr_d, "target_smoothing": target_smoothing, "conditional": conditional}
     return against(pixels, lam, companion, images, own, "adversarial")
@@ -103,6 +105,7 @@ def adversarial_lsgan(
     Fails: it also pulls scores above 1 back, so that a mask that convinces too well is punished; a step costs about
     twice as much.
     """
+    check_static(ADVERSARIAL_LSGAN, conditional=conditional)
     pixels = prepare(logits, target, ignore_index)
     own = {"lr_d": lr_d, "target_smoothing": target_smoothing, "conditional": conditional}
     return against(pixels, lam, companion, images, own, "adversarial_lsgan")
@@ -127,12 +130,9 @@ ADVERSARIAL = Family(
     narrow=looks_at,
     companion=lambda setup: Rival(setup, NON_SATURATING),
     exempt=EXEMPT,
-    errata=(
-        "The minimax form log(1 − D) that texts print for the generator is not what is trained: its gradient vanishes "
-        "early; −log D has the same optimum.",
-    ),
     limits="Without smoothing the rival wins by noticing that true masks are 0 or 1 and predictions are not. It costs "
-    "about twice the time; expect no gain on little data.",
+    "about twice the time; expect no gain on little data. The minimax form log(1 − D) is another loss: its "
+    "gradient vanishes while the rival is ahead.",
 )
 
 

@@ -18,7 +18,7 @@ from sweeper.losses.families.structural.rival import (
     looks_at,
 )
 from sweeper.losses.family import Check, Family, Hyperparameter
-from sweeper.losses.options import NON_NEGATIVE
+from sweeper.losses.options import NON_NEGATIVE, check_static
 from sweeper.losses.primitives import IGNORE_INDEX, Dial, prepare
 
 
@@ -65,6 +65,7 @@ def adversarial_wgan(
     Fails: scores have no scale of their own, so that the loss says nothing of progress, and may be negative; the
     penalty takes a second backward pass.
     """
+    check_static(ADVERSARIAL_WGAN, n_critic=n_critic, conditional=conditional)
     pixels = prepare(logits, target, ignore_index)
     own = {"gp": gp, "lr_d": lr_d, "n_critic": n_critic, "conditional": conditional}
     return against(pixels, lam, companion, images, own, "adversarial_wgan")
@@ -109,6 +110,7 @@ def adversarial_hinge(
     Fails: where every patch is told apart by the margin the critic stands still, and its scores with it; the loss may
     be negative.
     """
+    check_static(ADVERSARIAL_HINGE, conditional=conditional)
     pixels = prepare(logits, target, ignore_index)
     own = {"lr_d": lr_d, "target_smoothing": target_smoothing, "conditional": conditional}
     return against(pixels, lam, companion, images, own, "adversarial_hinge")

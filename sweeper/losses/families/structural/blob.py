@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sweeper.domains import Choice, Int, LogUniform
 from sweeper.losses.family import Family, Hyperparameter
-from sweeper.losses.options import NON_NEGATIVE
+from sweeper.losses.options import NON_NEGATIVE, check_static
 from sweeper.losses.primitives import (
     IGNORE_INDEX,
     Counts,
@@ -57,9 +57,11 @@ def blob(
         target: (B, H, W) int64, class indices or `ignore_index`.
         alpha: α ≥ 0. Raising it makes pixels count alike: precision and recall of large objects rise.
         beta: β ≥ 0, searched in [0.1, 10] on a logarithmic scale. Raising it makes objects count alike: recall of small
-            ones rises, precision falls, for alarms far from any object weigh less.
+            ones rises against that of large ones. Precision does not fall, for each object is charged the whole image's
+            false alarms again.
         base: `dice`, `iou` or `tversky` (0.3 on false alarms, 0.7 on misses) over the foreground classes, or
-            `cross_entropy`. The whole is pooled over the batch, objects are scored one by one.
+            `cross_entropy`, with which the background dominates each object's part as it does the whole. The whole is
+            pooled over the batch, objects are scored one by one.
         max_blobs: From 1 to 64. Of each class in each image, the objects at least as large as the max_blobs-th largest
             are scored by themselves; the rest count in the whole alone. Raising it raises recall of specks.
         components: (B, C, H, W), the target map of that name, computed if not given.
@@ -71,6 +73,7 @@ def blob(
     add nothing to the second part.
     """
     check_option("base", base, (*PRICES, "cross_entropy"))
+    check_static(BLOB, max_blobs=max_blobs)
     pixels = prepare(logits, target, ignore_index)
     numbers = target_map("components", components, pixels)[:, 1:].flatten(2).long()
     whole = _whole(pixels, base)
@@ -133,7 +136,8 @@ BLOB = Family(
             symbol="β",
             legal=NON_NEGATIVE,
             search=LogUniform(0.1, 10.0),
-            effect="objects count alike: recall of small ones rises, precision falls",
+            effect="objects count alike: recall of small objects rises against that of large ones; precision does not "
+            "fall, and with cross_entropy the background dominates",
         ),
         "base": Hyperparameter(
             symbol="base",

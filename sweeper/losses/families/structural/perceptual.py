@@ -13,7 +13,7 @@ from sweeper.errors import LossError
 from sweeper.losses.companion import Companion, Setup
 from sweeper.losses.family import Family, Hyperparameter
 from sweeper.losses.networks import LEVELS, FilterBank, random_pyramid, run, trained
-from sweeper.losses.options import NON_NEGATIVE
+from sweeper.losses.options import NON_NEGATIVE, check_static
 from sweeper.losses.primitives import (
     FLOOR,
     IGNORE_INDEX,
@@ -58,7 +58,8 @@ def perceptual(
 
     ψ is frozen and applied to each foreground class by itself; levels weigh alike, and places with ignored pixels by
     their share of valid ones. Classes without a pixel in the batch are left out. Masks are put in as they are: the
-    means and deviations of photographs say nothing of them.
+    means and deviations of photographs say nothing of them. The target's features are computed in each step: they
+    turn with the picture, so that none can be kept from one orientation for another.
 
     Args:
         logits: (B, C, H, W), any real numbers.
@@ -81,6 +82,7 @@ def perceptual(
     carry over.
     """
     check_option("extractor", extractor, (*FIXED, "mask_autoencoder"))
+    check_static(PERCEPTUAL, layers=layers)
     network = _network(extractor, companion)
     pixels = prepare(logits, target, ignore_index)
     cross_entropy = masked_mean(pixels.cross_entropy, pixels.valid)
@@ -176,10 +178,6 @@ PERCEPTUAL = Family(
         "pixel order": "filters look at neighbouring pixels",
         "mirror": "random filters have a left and a right, and an odd side is padded at one end",
     },
-    errata=(
-        "Papers take a VGG trained on photographs, and MONAI's PerceptualLoss loads one; here no weights come from "
-        "elsewhere, so that results are those of the extractor named and never of VGG.",
-    ),
-    limits="It rewards what the extractor sees, which is not topology itself; numbers of papers that used VGG do not "
-    "carry over.",
+    limits="It rewards what the extractor sees, which is not topology itself. Papers, and MONAI's PerceptualLoss, take "
+    "a VGG trained on photographs: no weights come from elsewhere here, so that their numbers do not carry over.",
 )

@@ -11,7 +11,7 @@ from sweeper.domains import Int, LogUniform, Value
 from sweeper.losses.embedding import SPACE, Space, embedding
 from sweeper.losses.families.region.dice import dice_of
 from sweeper.losses.family import Family, Hyperparameter
-from sweeper.losses.options import NON_NEGATIVE
+from sweeper.losses.options import NON_NEGATIVE, check_static
 from sweeper.losses.primitives import IGNORE_INDEX, Dial, Pixels, dial, prepare
 from sweeper.losses.target_maps import target_map
 
@@ -65,6 +65,7 @@ def pixel_triplet(
     Fails: distances grow with the logits, so that in logit space confidence alone fulfils the margin; an image with one
     pixel of a class, or with one class, has no triplet of it.
     """
+    check_static(PIXEL_TRIPLET, triplets=triplets, band=band)
     pixels = prepare(logits, target, ignore_index)
     near = pixels.valid * (target_map("boundary_band", boundary_band, pixels) <= band)
     vectors = embedding(pixels, space, features)

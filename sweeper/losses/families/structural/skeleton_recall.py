@@ -7,7 +7,7 @@ from torch import Tensor
 from sweeper.domains import Int, LogUniform
 from sweeper.losses.families.region.dice import dice_of
 from sweeper.losses.family import Family, Hyperparameter
-from sweeper.losses.options import NON_NEGATIVE, SCOPE
+from sweeper.losses.options import NON_NEGATIVE, SCOPE, check_static
 from sweeper.losses.primitives import (
     FLOOR,
     IGNORE_INDEX,
@@ -57,6 +57,7 @@ def skeleton_recall(
     arXiv:2404.03010.
     Fails: with a large λ curves grow thick and bridges appear, for the added term forgives false alarms.
     """
+    check_static(SKELETON_RECALL, tube=tube)
     pixels = prepare(logits, target, ignore_index)
     distance = target_map("skeleton_distance", skeleton_distance, pixels)
     dims = pooled_dims(scope)

@@ -14,7 +14,7 @@ from sweeper.errors import LossError
 from sweeper.losses.families.pixel.focal import focal_of
 from sweeper.losses.families.structural.persistence import component_points, hole_points
 from sweeper.losses.family import Family, Hyperparameter
-from sweeper.losses.options import NON_NEGATIVE, SHARE
+from sweeper.losses.options import NON_NEGATIVE, SHARE, check_static
 from sweeper.losses.primitives import (
     IGNORE_INDEX,
     Dial,
@@ -66,7 +66,8 @@ def topology_aware_focal(
         max_points: From 1 to 4096, the points of a diagram that count, the most persistent first; the target's are cut
             as well. Raising it also removes fainter specks: precision rises.
         pool: 1, 2 or 4. Both maps are first replaced by their maxima over squares of so many pixels, which is faster.
-            Raising it joins what lies close: precision and recall of fine structure fall.
+            Raising it joins what lies close: precision and recall of fine structure fall. Above 1 the pooled target is
+            labelled anew in each step, for no target map knows of it: the only work on the target done per step.
         components: (B, C, H, W), the target map of that name, computed if not given; used without pooling.
         holes: (B, C, H, W), the target map of that name, computed if not given; used without pooling for `both`.
 
@@ -78,6 +79,7 @@ def topology_aware_focal(
     waits for the CPU in each step.
     """
     check_option("dims", dims, ("components", "both"))
+    check_static(TOPOLOGY_AWARE_FOCAL, max_points=max_points, pool=pool)
     pixels = prepare(logits, target, ignore_index)
     if torch._C._functorch.is_functorch_wrapped_tensor(pixels.log_prob):
         raise LossError("topology_aware_focal makes diagrams on the CPU; call it outside of torch.func transforms")
@@ -186,5 +188,5 @@ TOPOLOGY_AWARE_FOCAL = Family(
         "vmap models": "diagrams are made on the CPU, outside of torch",
     },
     limits="Blind to where components are: it counts them, and two errors that cancel cost nothing beyond focal. Waits "
-    "for the CPU in each step.",
+    "for the CPU in each step: 9.6 s per image and step at 21 classes of 512 × 512 pixels, less with pool = 2 or 4.",
 )
