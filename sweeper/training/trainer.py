@@ -212,7 +212,7 @@ class Trainer:
             batch = _transformed(feed.take(indices), flips[step]) if training.augment else feed.take(indices)
             logits = self._forward(batch.images)
             if self._companionship is not None and self._companionship.competes:
-                if True:
+                with self._random_numbers("rival", done):
                     self._companionship.compete(*self._seen(logits, batch), step=step + 1, factor=factor, watch=watch)
             loss = self._loss(logits, batch, done)
             self._optimizer.zero_grad(set_to_none=True)

@@ -188,7 +188,7 @@ def test_as_bad_as_chance_is_nothing_learned(found, refused):
 @every
 def test_masks_without_foreground_change_nothing_wherever_they_are(name, masks):
     """Sorted by name, pictures of cracks come before normal ones."""
-    empty = np.zeros((60, SIDE, SIDE), dtype=np.uint8)
+    empty = np.zeros((63, SIDE, SIDE), dtype=np.uint8)
     empty[:, :4] = IGNORE
     alone = build(name, masks, 3, steps=2).arrays
     for mixed in (np.concatenate([masks, empty]), np.concatenate([empty, masks])):

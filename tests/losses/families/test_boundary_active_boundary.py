@@ -41,9 +41,9 @@ def found_boundary(p, valid, ratio):
             there = row + down, col + right
             if there[0] < height and there[1] < width and valid[row, col] and valid[there]:
                 evidence[row, col] += (p[:, row, col] * np.log(p[:, row, col] / p[(slice(None), *there)])).sum()
-    rank = min(max(int(ratio * valid.sum()), 1), valid.size)
-    threshold = max(1e-5, np.sort(evidence.ravel())[::-1][rank - 1])
-    found = evidence >= threshold
+    rank = min(max(int(ratio * valid.sum()), 1), valid.size - 1)
+    threshold = max(1e-5, np.sort(evidence.ravel())[::-1][rank])
+    found = evidence > threshold if evidence.max() > threshold else evidence >= threshold
     near = [
         found[row, col] or any(found[n] for n in neighbours(row, col, found.shape, eight=True))
         for row, col in np.ndindex(found.shape)

@@ -35,7 +35,7 @@ def active_boundary(
         L = mean over the predicted boundary of min(M, θ) / θ · CE(s, g),    s = KL(p of a neighbour ‖ p of the pixel)
 
     The predicted boundary is, in each image, the share ρ of pixels whose p differs most from that of the next row and
-    column, at least one and with all that tie with the last of them, widened by a pixel. M is the distance to the true
+    column, at least one, and all of the largest where these tie, widened by a pixel. M is the distance to the true
     boundary, g the neighbour that has the least of it, and CE the cross-entropy over eight directions, smoothed. Pixels
     already at the least distance are left out, and so are those whose way leads to an ignored pixel. The neighbours' p
     is held fixed.
@@ -112,9 +112,12 @@ def _predicted_boundary(pixels: Pixels, ratio: Dial) -> Tensor:
     right = valid[..., :-1] * valid[..., 1:] * right
     evidence = pad(down, (0, 0, 0, 1)) + pad(right, (0, 1))
     ranked = evidence.flatten(1).sort(dim=1, descending=True).values
-    count = (dial(ratio, p) * valid.sum((1, 2, 3))).floor().clamp(1, ranked.shape[1]).long()
-    threshold = ranked.gather(1, count.unsqueeze(1) - 1).clamp_min(_LEAST)
-    return valid * soft_dilate((evidence >= threshold[..., None, None]).to(p))
+    count = (dial(ratio, p) * valid.sum((1, 2, 3))).floor().clamp(1, ranked.shape[1] - 1).long()
+    threshold = ranked.gather(1, count.unsqueeze(1)).clamp_min(_LEAST)
+    most, threshold = ranked[:, :1, None, None], threshold[..., None, None]
+    # Where the largest all tie, as along a straight and even edge, none is above the threshold: then all of them count.
+    found = torch.where(most > threshold, evidence > threshold, evidence >= threshold)
+    return valid * soft_dilate(found.to(p))
 
 
 def _divergence_to_neighbours(pixels: Pixels) -> Tensor:
