@@ -84,7 +84,7 @@ def main() -> None:
                 print(f"{row.device:4} {row.shape:>16} {row.loss:32} {row.library:12} {row.time_ratio:8.2f}x time "
                       f"{row.memory_ratio:8.2f}x memory {row.note}", file=sys.stderr)  # fmt: skip
                 rows.append(row)
-    write(rows, options.out)
+            write(rows, options.out)  # after each shape: the next may take long
 
 
 def measure(device: str, shape: tuple[int, ...], names: list[str]) -> Iterator[Row]:
