@@ -37,7 +37,7 @@ from sweeper.losses.companion import Setup
 from sweeper.losses.family import Family
 from sweeper.losses.needs import ARTEFACTS, MAPS
 from sweeper.losses.ramp import arguments
-from sweeper.maps.kinds import compute_map
+from sweeper.maps.kinds import compute_maps
 
 SHAPES = {"small": (8, 3, 256, 256), "large": (2, 21, 512, 512)}
 """Batch, classes, height, width."""
@@ -156,8 +156,7 @@ def prepared(family: Family, logits: Tensor, target: Tensor) -> Run:
     given: dict[str, Any] = arguments(family, settings, 1.0)
     for need in needs:
         if need in MAPS:
-            maps = np.stack([compute_map(need, each, classes) for each in target.cpu().numpy()])
-            given[need] = torch.from_numpy(maps).to(logits.device)
+            given[need] = torch.from_numpy(compute_maps(need, target.cpu().numpy(), classes)).to(logits.device)
     if "images" in needs:
         given["images"] = torch.randn(len(target), 3, *target.shape[1:], device=logits.device)
     if "step" in needs:

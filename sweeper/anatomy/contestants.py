@@ -14,10 +14,10 @@ from torch import Tensor
 from sweeper.domains import Complement, Value
 from sweeper.errors import LossError, UserError
 from sweeper.losses.catalogue import FAMILIES, family
-from sweeper.losses.companion import Setup
 from sweeper.losses.family import Family
 from sweeper.losses.module import Loss
 from sweeper.losses.needs import ARTEFACTS, STEP
+from sweeper.losses.networks import untrained_companion
 from sweeper.losses.ramp import arguments
 
 DEFAULT = ("cross_entropy", "focal", "dice", "tversky", "lovasz_softmax", "dice_ce", "boundary", "cldice")
@@ -83,10 +83,9 @@ def _read(text: str) -> Contestant:
             partner = settings[domain.of]
             if isinstance(partner, int | float):
                 settings[key] = round(1.0 - partner, 12)
-    Loss(known, **{key: value for key, value in settings.items() if known.hyperparameters.get(key) is not None})
+    Loss(known, **settings)  # for its checks: what it has no hyperparameter for, and what is not legal
     for key in settings:
         if key not in known.hyperparameters:
-            Loss(known, **{key: settings[key]})  # says which hyperparameters there are
             raise LossError(f"{known.name}: {key} cannot be set here")
     shown = ", ".join(f"{key}={value}" for key, value in settings.items())
     return Contestant(f"{known.name}({shown})" if shown else known.name, known, settings)
@@ -115,8 +114,7 @@ def _cannot_show(one: Contestant) -> str:
         return "it judges by a network that is trained on a data set's masks first"
     if one.family.companion is not None:
         with torch.random.fork_rng(devices=[]):
-            settings = one.family.defaults | one.settings
-            companion = one.family.companion(Setup(classes=2, channels=1, settings=settings))
+            companion = untrained_companion(one.family, one.settings, classes=2, channels=1)
         if companion is not None and companion.role == "rival":
             return "it judges by a network that learns during training"
     if set(needs) & (set(STEP) - {"step"}):

@@ -12,10 +12,9 @@ from sweeper.anatomy import charts, measure
 from sweeper.anatomy.contestants import Contestant
 from sweeper.anatomy.scenes import CONFIDENCE, OBJECTS, SIDE
 from sweeper.anatomy.summary import FLAT, findings, relative, summary
-from sweeper.errors import ResultsError
 from sweeper.files import write_bytes
 from sweeper.report.figure import Figure
-from sweeper.report.templating import render_page
+from sweeper.report.templating import render_page, writing_to
 from sweeper.report.theme import styles
 from sweeper.report.typeset import Column, decimal, share, table, to_latex, word
 from sweeper.report.writing import listed, text
@@ -33,14 +32,9 @@ def build_anatomy(losses: Sequence[Contestant], left_out: dict[str, str], folder
     Raises: ResultsError when the folder cannot be written.
     """
     files = render(losses, left_out, seed=seed)
-    try:
+    with writing_to(folder, "page"):
         for name, content in files.items():
             write_bytes(folder / name, content)
-    except OSError as error:
-        place = error.filename or folder
-        raise ResultsError(
-            f"{place}: the page cannot be written ({error.strerror}); free space or choose another folder"
-        ) from error
     return folder / "anatomy.html"
 
 

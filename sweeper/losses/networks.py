@@ -20,7 +20,11 @@ from torch.func import functional_call
 from torch.nn.functional import avg_pool2d, conv2d, interpolate, leaky_relu, pad
 from torch.nn.utils.parametrizations import spectral_norm
 
+from sweeper.domains import Value
 from sweeper.errors import LossError
+from sweeper.losses.companion import Companion, Setup
+from sweeper.losses.family import Family
+from sweeper.losses.needs import ARTEFACTS
 
 LEVELS = 3
 """Resolutions at which features are taken, each half of the one before."""
@@ -192,6 +196,23 @@ TRAINED: Mapping[str, Callable[[], nn.Module]] = MappingProxyType(
 def untrained(name: str) -> dict[str, NDArray[Any]]:
     """Return the arrays of an artefact as they are before training, to try a loss out with."""
     return arrays(TRAINED[name]())
+
+
+def untrained_companion(
+    family: Family, settings: Mapping[str, Value], *, classes: int, channels: int
+) -> Companion | None:
+    """Return what a loss brings along at a setting, its networks untrained, to try it out; None where it has nothing.
+
+    Args:
+        settings: Hyperparameters; those left out are at their default.
+        classes: C of the logits.
+        channels: Of the images.
+    """
+    if family.companion is None:
+        return None
+    artefacts = {name: untrained(name) for name in family.needs_at(settings) if name in ARTEFACTS}
+    complete = family.defaults | dict(settings)
+    return family.companion(Setup(classes=classes, channels=channels, settings=complete, artefacts=artefacts))
 
 
 def arrays(network: nn.Module) -> dict[str, NDArray[Any]]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sweeper.domains import Fixed, Value, ends
-from sweeper.losses.companion import Companion, Setup
+from sweeper.losses.companion import Companion
 from sweeper.losses.family import Family
 from sweeper.losses.needs import ARTEFACTS, MAPS
-from sweeper.losses.networks import untrained
+from sweeper.losses.networks import untrained_companion
 
 
 def snippet(one: Family, called: str) -> str:
@@ -129,7 +129,4 @@ def _asks(one: Family, word: Mapping[str, Value]) -> set[str]:
 
 def companion_of(one: Family, word: Mapping[str, Value]) -> Companion | None:
     """Return what the loss brings along at a setting, untrained."""
-    if one.companion is None:
-        return None
-    artefacts = {name: untrained(name) for name in one.needs_at(word) if name in ARTEFACTS}
-    return one.companion(Setup(classes=3, channels=3, settings=one.defaults | dict(word), artefacts=artefacts))
+    return untrained_companion(one, word, classes=3, channels=3)

@@ -10,7 +10,7 @@ from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 
 from sweeper.errors import LossError
 from sweeper.losses.primitives import Pixels
-from sweeper.maps.kinds import KINDS, compute_map
+from sweeper.maps.kinds import KINDS, compute_maps
 
 
 def target_map(name: str, given: Tensor | None, pixels: Pixels) -> Tensor:
@@ -32,10 +32,7 @@ def target_map(name: str, given: Tensor | None, pixels: Pixels) -> Tensor:
             )
         return given.to(like)
     labels = _plain(torch.where(pixels.valid > 0, pixels.labels, -1).squeeze(1), name)
-    classes = like.shape[1]
-    if not len(labels):
-        return like.new_zeros(_shape(name, like))
-    return torch.from_numpy(np.stack([compute_map(name, each, classes) for each in labels])).to(like)
+    return torch.from_numpy(compute_maps(name, labels, like.shape[1])).to(like)
 
 
 def _shape(name: str, like: Tensor) -> tuple[int, ...]:

@@ -62,3 +62,10 @@ def compute_map(name: str, labels: NDArray[np.integer[Any]], classes: int) -> ND
         classes: C.
     """
     return KINDS[name].compute(labels == np.arange(classes).reshape(-1, 1, 1))
+
+
+def compute_maps(name: str, labels: NDArray[np.integer[Any]], classes: int) -> NDArray[Any]:
+    """Return the map of each of many masks, (B, H, W), as `compute_map` does of one; B may be 0."""
+    if not len(labels):
+        return compute_map(name, np.zeros(labels.shape[1:], dtype=np.int64), classes)[np.newaxis][:0]
+    return np.stack([compute_map(name, each, classes) for each in labels])

@@ -7,7 +7,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sweeper.errors import ResultsError
 from sweeper.files import write_bytes
 from sweeper.report import literature
 from sweeper.report.document import Document
@@ -16,7 +15,7 @@ from sweeper.report.panels import PanelGrid, panel_grid
 from sweeper.report.searched import tunable
 from sweeper.report.sheets import NAMES, plane, set_tables
 from sweeper.report.statistics import REPS, stretch
-from sweeper.report.templating import render_page
+from sweeper.report.templating import render_page, writing_to
 from sweeper.report.typeset import to_latex
 
 if TYPE_CHECKING:
@@ -42,16 +41,11 @@ def build_report(results: Results, folder: Path, *, panels: Path | None = None, 
 def write_report(document: Document, folder: Path, *, panels: Path | None = None) -> Path:
     """Write a document as `build_report` does; what it has computed is not computed again."""
     files = render(document, panel_grid(document.results, panels))
-    try:
+    with writing_to(folder, "report"):
         for name, content in files.items():
             write_bytes(folder / name, content)
         for path in left_behind(folder, files):
             path.unlink()
-    except OSError as error:
-        place = error.filename or folder
-        raise ResultsError(
-            f"{place}: the report cannot be written ({error.strerror}); free space or choose another folder"
-        ) from error
     return folder / "report.html"
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import resources
+from pathlib import Path
 
 import jinja2
 import vl_convert
@@ -35,6 +38,18 @@ for (const place of charts) {
 def render_page(name: str, words: dict[str, object], *, package: str = "sweeper.report") -> bytes:
     """Return a template of `package` filled in; it may import the parts of the report's own templates."""
     return _environment(package).get_template(f"{name}.j2").render(words).encode()
+
+
+@contextmanager
+def writing_to(folder: Path, what: str) -> Iterator[None]:
+    """Turn what goes wrong with files of `folder` into a ResultsError that says where, and what cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        place = error.filename or folder
+        raise ResultsError(
+            f"{place}: the {what} cannot be written ({error.strerror}); free space or choose another folder"
+        ) from error
 
 
 @cache

@@ -152,9 +152,8 @@ def _call(known: Family, values: Mapping[str, domains.Value]) -> None:
     """Call the loss as the trainer does, at both ends of training, with untrained networks for trained ones."""
     import torch
 
-    from sweeper.losses.companion import Setup
     from sweeper.losses.needs import ARTEFACTS, MAPS
-    from sweeper.losses.networks import untrained
+    from sweeper.losses.networks import untrained_companion
     from sweeper.losses.primitives import prepare
     from sweeper.losses.ramp import arguments
     from sweeper.losses.target_maps import target_map
@@ -176,13 +175,7 @@ def _call(known: Family, values: Mapping[str, domains.Value]) -> None:
     }
     if known.companion is not None:
         with torch.random.fork_rng(devices=[]):
-            setup = Setup(
-                classes=classes,
-                channels=channels,
-                settings=dict(values),
-                artefacts={name: untrained(name) for name in needs if name in ARTEFACTS},
-            )
-            needed["companion"] = known.companion(setup)
+            needed["companion"] = untrained_companion(known, values, classes=classes, channels=channels)
     for progress in (0.0, 1.0):
         known.function(logits, target, ignore_index=IGNORE, **arguments(known, values, progress), **needed)
 

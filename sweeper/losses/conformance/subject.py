@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from sweeper.errors import LossError
-from sweeper.losses.companion import Companion, Setup
+from sweeper.losses.companion import Companion
 from sweeper.losses.conformance.batches import (
     AWKWARD,
     CHANNELS,
@@ -27,9 +26,9 @@ from sweeper.losses.conformance.batches import (
 from sweeper.losses.conformance.cases import Case, cases, legal_ends, optional_needs
 from sweeper.losses.family import Family
 from sweeper.losses.needs import ARTEFACTS, MAPS
-from sweeper.losses.networks import untrained
+from sweeper.losses.networks import untrained_companion
 from sweeper.losses.ramp import arguments
-from sweeper.maps.kinds import compute_map
+from sweeper.maps.kinds import compute_maps
 
 ROOMY = 12
 """Pixels a side of the images for a loss whose windows do not fit into the small ones."""
@@ -135,16 +134,9 @@ class Subject:
         settings = self.family.defaults | dict(case.values)
         key = (classes, *settings.items())
         if key not in self._companions:
-            wanted = [name for name in self.family.needs_at(settings) if name in ARTEFACTS]
-            setup = Setup(
-                classes=classes,
-                channels=CHANNELS,
-                settings=settings,
-                artefacts={name: untrained(name) for name in wanted},
-            )
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(0)
-                built = self.family.companion(setup)
+                built = untrained_companion(self.family, settings, classes=classes, channels=CHANNELS)
             if built is not None:
                 built.eval().requires_grad_(built.role == "joint")
             self._companions[key] = built
@@ -211,12 +203,7 @@ class Subject:
         key = (name, classes, target.shape, target.numpy().tobytes())
         if key not in self._maps:
             labels = torch.where(target == IGNORED, -1, target).numpy()
-            if len(labels):
-                found = np.stack([compute_map(name, each, classes) for each in labels])
-            else:
-                one = compute_map(name, np.zeros(labels.shape[1:], dtype=np.int64), classes)
-                found = np.zeros((0, *one.shape), dtype=one.dtype)
-            self._maps[key] = torch.from_numpy(found)
+            self._maps[key] = torch.from_numpy(compute_maps(name, labels, classes))
         return self._maps[key]
 
 
