@@ -84,11 +84,27 @@ def load_results(source: str | Path, *, tracking_uri: str | None = None) -> Resu
     return load(path / "results" if (path / "results").is_dir() else path)
 
 
-def build_report(results: Results, folder: str | Path, *, panels: str | Path | None = None) -> Path:
-    """Write the report (HTML, Markdown, figures, tables) into `folder`; return the path of the page."""
+def build_report(
+    results: Results,
+    folder: str | Path,
+    *,
+    panels: str | Path | None = None,
+    seed: int = 0,
+    rope: float = 0.01,
+    dials: Sequence[tuple[str, str]] = (),
+) -> Path:
+    """Write the report (HTML, Markdown, JSON, figures, tables) into `folder`; return the path of the page.
+
+    Args:
+        panels: Folder of prediction pictures, `panels/` of a run folder.
+        seed: Of the resampling; equal seeds give equal reports.
+        rope: Differences of the headline score up to this count as equivalent.
+        dials: Pairs of numeric hyperparameters to draw against each other.
+    """
     from sweeper.report.page import build_report as build
 
-    return build(results, Path(folder), panels=None if panels is None else Path(panels))
+    pictures = None if panels is None else Path(panels)
+    return build(results, Path(folder), panels=pictures, seed=seed, rope=rope, dials=dials)
 
 
 def build_anatomy(losses: str | Sequence[str] | None = None, folder: str | Path = "anatomy", *, seed: int = 0) -> Path:

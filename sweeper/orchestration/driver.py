@@ -199,7 +199,9 @@ class Driver:
             seconds=outcome["seconds"],
             started=outcome.get("started"),
             history=tuple(outcome["history"]),
-            scores=tuple(Score(*row) for row in outcome.get("scores", ())),
+            scores=rows(Score, outcome.get("scores", ())),
+            margins=rows(MarginCounts, outcome.get("margins", ())),
+            reliability=rows(ReliabilityBin, outcome.get("reliability", ())),
             **{name: setup.get(name) for name in _SETUP},
         )
 

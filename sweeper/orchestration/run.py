@@ -182,8 +182,8 @@ def run(
         _warn_of_mixture(records, listener)
         results = assemble(records, build_meta(sweep, checked.data, artefacts, command=command))
         save(results, folder.results)
-        document = Document(results)
-        page = write_report(document, folder.report, panels=folder.panels)
+        document = Document(results, pictures=folder.panels)
+        page = write_report(document, folder.report)
         answer = document.answer.summary
         reason = courier.last_error if unsent else conclude(target, results.meta, folder)
         return RunOutcome(folder.path, results, page, answer, tracking_uri.redact(target.uri), unsent, reason)

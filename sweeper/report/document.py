@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -13,10 +14,14 @@ from sweeper.report.answer import Answer, answer
 from sweeper.report.comparisons import Headline
 from sweeper.report.evidence import Evidence, gather
 from sweeper.report.measured import measured
+from sweeper.report.panels import PanelGrid, panel_grid
 from sweeper.report.theme import Style, styles
 
 if TYPE_CHECKING:
     from sweeper.results.results import Results
+
+ROPE = 0.01
+"""Half the width of the region of practical equivalence: differences of up to one point of the score do not matter."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,12 @@ class Document:
     results: Results
     seed: int = 0
     """Of the resampling."""
+    rope: float = ROPE
+    """Differences of the headline score up to this are taken for none in practice; in [0, 1)."""
+    dials: tuple[tuple[str, str], ...] = ()
+    """Pairs of hyperparameters that the reader asked to see against each other."""
+    pictures: Path | None = None
+    """Folder of prediction pictures; see `panels.panel_grid`."""
 
     @cached_property
     def evidence(self) -> Evidence:
@@ -39,6 +50,10 @@ class Document:
     def answer(self) -> Answer:
         return answer(self.results, self.evidence)
 
+    @cached_property
+    def panels(self) -> PanelGrid | None:
+        return panel_grid(self.results, self.pictures)
+
     @property
     def score(self) -> Headline:
         return comparisons.headline(self.results)
@@ -51,6 +66,11 @@ class Document:
     def minority(self) -> list[str]:
         data = self.results.meta["data"]
         return [str(one["name"]) for one in data["classes"] if one["index"] in data["minority"]]
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the study had not ended when these results were written."""
+        return self.results.meta.get("trials", []) is None
 
     @cached_property
     def order(self) -> list[str]:

@@ -49,5 +49,9 @@ class Figure:
         return str(vl_convert.vegalite_to_svg({**self.spec, "background": "white"}, vl_version=VEGA_LITE))
 
     @cached_property
+    def pdf(self) -> bytes:
+        return bytes(vl_convert.svg_to_pdf(self.svg))
+
+    @cached_property
     def png(self) -> bytes:
         return bytes(vl_convert.svg_to_png(self.svg, scale=PNG_SCALE))

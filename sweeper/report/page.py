@@ -1,29 +1,35 @@
-"""The report as files: one self-contained page, a Markdown twin, figures and tables."""
+"""The report as files: one self-contained page, a Markdown twin, figures, tables, and every number as JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeper.files import write_bytes
-from sweeper.report import literature
-from sweeper.report.document import Document
-from sweeper.report.figures import DIAL, Figures, draw_figures
-from sweeper.report.panels import PanelGrid, panel_grid
-from sweeper.report.searched import tunable
-from sweeper.report.sheets import NAMES, plane, set_tables
-from sweeper.report.statistics import REPS, stretch
-from sweeper.report.templating import render_page, writing_to
+from sweeper.report.document import ROPE, Document
+from sweeper.report.manifest import left_behind, to_json
+from sweeper.report.section import Section
+from sweeper.report.sections import build_sections
+from sweeper.report.tabular import to_csv, to_parquet
+from sweeper.report.templating import render_page, render_part, writing_to
 from sweeper.report.typeset import to_latex
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from sweeper.results.results import Results
 
 
-def build_report(results: Results, folder: Path, *, panels: Path | None = None, seed: int = 0) -> Path:
-    """Write `report.html`, `report.md`, `figures/` and `tables/` into `folder`; return the path of the page.
+def build_report(
+    results: Results,
+    folder: Path,
+    *,
+    panels: Path | None = None,
+    seed: int = 0,
+    rope: float = ROPE,
+    dials: Sequence[tuple[str, str]] = (),
+) -> Path:
+    """Write `report.html`, `report.md`, `report.json`, `figures/` and `tables/` into `folder`; return the page's path.
 
     Everything is made before the first file is written, each file is replaced whole, and the page comes last: a build
     that fails leaves the report that was there. Figures and tables that an earlier build left behind and this one does
@@ -32,59 +38,58 @@ def build_report(results: Results, folder: Path, *, panels: Path | None = None, 
     Args:
         panels: Folder of prediction pictures; see `panels.panel_grid`.
         seed: Of the resampling behind the intervals; equal seeds give equal reports.
+        rope: Differences of the headline score up to this count as equivalent, in [0, 1).
+        dials: Pairs of numeric hyperparameters to draw against each other, beside those the report chooses itself.
 
-    Raises: ResultsError when a panel cannot be read or the folder cannot be written.
+    Raises: ResultsError when a panel cannot be read or the folder cannot be written; UserError for `dials` that no
+        family has.
     """
-    return write_report(Document(results, seed=seed), folder, panels=panels)
+    return write_report(Document(results, seed=seed, rope=rope, dials=tuple(dials), pictures=panels), folder)
 
 
-def write_report(document: Document, folder: Path, *, panels: Path | None = None) -> Path:
+def write_report(document: Document, folder: Path) -> Path:
     """Write a document as `build_report` does; what it has computed is not computed again."""
-    files = render(document, panel_grid(document.results, panels))
+    files = render(document)
     with writing_to(folder, "report"):
+        outdated = left_behind(folder, files)
         for name, content in files.items():
             write_bytes(folder / name, content)
-        for path in left_behind(folder, files):
-            path.unlink()
+        for path in outdated:
+            path.unlink(missing_ok=True)
     return folder / "report.html"
 
 
-def left_behind(folder: Path, files: Collection[str]) -> list[Path]:
-    """Return what an earlier report left in the folder: files by a name a report may write, and this one did not."""
-    fixed = {field.name for field in fields(Figures)} - {"dials"}
-    found = []
-    for part, endings in (("figures", (".svg", ".png")), ("tables", (".csv", ".tex"))):
-        for path in sorted((folder / part).glob("*")):
-            ours = path.stem in NAMES if part == "tables" else path.stem in fixed or path.stem.startswith(DIAL)
-            if ours and path.suffix in endings and path.is_file() and f"{part}/{path.name}" not in files:
-                found.append(path)
-    return found
-
-
-def render(document: Document, panels: PanelGrid | None = None) -> dict[str, bytes]:
+def render(document: Document) -> dict[str, bytes]:
     """Return the content of every file of the report by its path, the page last."""
-    figures, tables = draw_figures(document), set_tables(document)
+    sections = list(build_sections(document))
+    files = _parts(sections)
+    words = {"document": document, "meta": document.results.meta}
+    pages = {f"report.{kind}": _page(kind, sections, words) for kind in ("md", "html")}
+    files["report.json"] = to_json(document, sections, files=sorted({*files, *pages, "report.json"}))
+    return files | pages
+
+
+def _page(kind: str, sections: Sequence[Section], words: Mapping[str, object]) -> bytes:
+    filled = []
+    for section in sections:
+        own = {**words, "section": section, "tables": section.tables, "figures": section.figures, **section.words}
+        body = render_part(f"sections/{section.name}.{kind}", own)
+        filled.append({"name": section.name, "title": section.title, "body": body})
+    return render_page(f"report.{kind}", {**words, "sections": filled})
+
+
+def _parts(sections: Sequence[Section]) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
-    for figure in figures:
-        files[f"figures/{figure.name}.svg"] = figure.svg.encode()
-        files[f"figures/{figure.name}.png"] = figure.png
-    for table in tables.values():
-        files[f"tables/{table.name}.csv"] = table.frame.to_csv(index=False, lineterminator="\n").encode()
-        if table.tidy.head:
-            files[f"tables/{table.name}.tex"] = to_latex(table).encode()
-    words = {
-        "document": document,
-        "meta": document.results.meta,
-        "answer": document.answer,
-        "figures": figures,
-        "tables": tables,
-        "panels": panels,
-        "plane": plane(document),
-        "fixed": tunable(document.results)[1],
-        "hypothesis": literature.HYPOTHESIS,
-        "resamples": REPS,
-        "stretches": [(seeds, f"{stretch(seeds):.1f}") for seeds in (2, 3, 5, 10)],
-    }
-    for name in ("report.md", "report.html"):
-        files[name] = render_page(name, words)
+    for section in sections:
+        for name, figure in section.figures.items():
+            if figure is not None:
+                files[f"figures/{name}.svg"] = figure.svg.encode()
+                files[f"figures/{name}.png"] = figure.png
+                files[f"figures/{name}.pdf"] = figure.pdf
+        for name, table in section.tables.items():
+            if table is not None:
+                files[f"tables/{name}.csv"] = to_csv(table)
+                files[f"tables/{name}.parquet"] = to_parquet(table)
+                if table.tidy.head:
+                    files[f"tables/{name}.tex"] = to_latex(table).encode()
     return files

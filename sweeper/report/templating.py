@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import jinja2
@@ -40,6 +41,12 @@ def render_page(name: str, words: dict[str, object], *, package: str = "sweeper.
     return _environment(package).get_template(f"{name}.j2").render(words).encode()
 
 
+def render_part(name: str, words: dict[str, object]) -> str:
+    """Return a template filled in, to stand in another: markup where it is HTML, plain text otherwise."""
+    text = _environment("sweeper.report").get_template(f"{name}.j2").render(words).strip()
+    return Markup(text) if name.endswith(".html") else text
+
+
 @contextmanager
 def writing_to(folder: Path, what: str) -> Iterator[None]:
     """Turn what goes wrong with files of `folder` into a ResultsError that says where, and what cannot be written."""
@@ -62,7 +69,7 @@ def _environment(package: str) -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"md": markdown_text, "markdown_table": to_markdown, "picture": _picture}
-    environment.globals |= {"script": _script, "style": _style, "specification": _specification}
+    environment.globals |= {"script": _script, "style": _style, "specification": _specification, "inlined": _inlined}
     environment.globals |= {"percent": percent, "number": number, "listed": listed}
     return environment
 
@@ -86,4 +93,17 @@ def _script() -> Markup:
 
 @cache
 def _style() -> Markup:
-    return Markup(resources.files("sweeper.report").joinpath("templates/report.css").read_text("utf-8"))
+    """Return the page's own style sheet, then those of its sections."""
+    names = sorted(one.name for one in _templates().iterdir() if one.name.endswith(".css"))
+    names.sort(key=lambda name: name != "report.css")
+    return Markup("\n".join(_templates().joinpath(name).read_text("utf-8") for name in names))
+
+
+@cache
+def _inlined(name: str) -> Markup:
+    """Return a script of ours, to stand inside a `script` element."""
+    return Markup(_templates().joinpath(name).read_text("utf-8"))
+
+
+def _templates() -> Traversable:
+    return resources.files("sweeper.report").joinpath("templates")

@@ -1,7 +1,8 @@
-"""From recorded trials to the two tables. Pure: the same trials give the same tables, in whatever order they ended."""
+"""From recorded trials to the tables. Pure: the same trials give the same tables, in whatever order they ended."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -12,15 +13,15 @@ import pyarrow as pa
 from sweeper.domains import Value
 from sweeper.errors import ResultsError
 from sweeper.results.meta import plain
-from sweeper.results.record import Score, TrialRecord
+from sweeper.results.record import MarginCounts, ReliabilityBin, Score, TrialRecord
 from sweeper.results.results import Results
-from sweeper.results.schema import SCORES, TRIALS
+from sweeper.results.schema import TABLES, TRIALS
 
 STAGE_ORDER = {"search": 0, "confirm": 1}
 
 
 def assemble(records: Iterable[TrialRecord], meta: Mapping[str, Any]) -> Results:
-    """Build both tables to schema, rows ordered by family, level, stage, number, seed and key.
+    """Build all tables to schema, rows ordered by family, level, stage, number, seed and key.
 
     A trial given twice counts once. A score that is not a finite number becomes null.
 
@@ -28,19 +29,18 @@ def assemble(records: Iterable[TrialRecord], meta: Mapping[str, Any]) -> Results
     """
     ordered = sorted(_distinct(records), key=_trial_order)
     tuned = _tuned_settings(ordered, meta.get("reference"))
-    trial_columns: dict[str, list[Any]] = {name: [] for name in TRIALS.names}
-    score_columns: dict[str, list[Any]] = {name: [] for name in SCORES.names}
+    columns = {name: _Columns(schema) for name, schema in TABLES.items()}
     for record in ordered:
-        for name, value in _trial_row(record, tuned).items():
-            trial_columns[name].append(value)
+        columns["trials"].add(_trial_row(record, tuned))
         for score in sorted(record.scores, key=_score_order):
-            for name, value in _score_row(record.key, score).items():
-                score_columns[name].append(value)
-    return Results(
-        trials=pa.Table.from_pydict(trial_columns, schema=TRIALS),
-        scores=pa.Table.from_pydict(score_columns, schema=SCORES),
-        meta=plain(meta),
-    )
+            columns["scores"].add(_score_row(record.key, score))
+        for epoch in record.history:
+            columns["epochs"].add({"key": record.key, **epoch})
+        for counts in sorted(record.margins, key=_margin_order):
+            columns["margins"].add({"key": record.key, **_fields(counts)})
+        for one in sorted(record.reliability, key=lambda each: (each.split, each.bin)):
+            columns["reliability"].add({"key": record.key, **_fields(one)})
+    return Results(**{name: each.table() for name, each in columns.items()}, meta=plain(meta))
 
 
 def canonical(hyperparameters: Mapping[str, Value]) -> str:
@@ -89,6 +89,25 @@ def _rank(record: TrialRecord) -> tuple[float, float]:
     return (math.inf if objective is None else -objective, number)
 
 
+class _Columns:
+    """A table in the making. A row may lack fields that can be null; fields that the table lacks are left out."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._schema = schema
+        self._values: dict[str, list[Any]] = {name: [] for name in schema.names}
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        for name, values in self._values.items():
+            values.append(row.get(name))
+
+    def table(self) -> pa.Table:
+        return pa.Table.from_pydict(self._values, schema=self._schema)
+
+
+def _fields(row: MarginCounts | ReliabilityBin) -> dict[str, Any]:
+    return {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
+
+
 def _trial_row(record: TrialRecord, tuned: Mapping[tuple[str, float], str]) -> dict[str, Any]:
     hyperparameters = canonical(record.hyperparameters)
     computed = {
@@ -120,6 +139,10 @@ def _trial_order(record: TrialRecord) -> tuple[object, ...]:
 def _score_order(score: Score) -> tuple[object, ...]:
     # Pooled rows (no image) come before those of single images.
     return (score.split, score.point, score.image is not None, score.image or "", score.klass, score.metric)
+
+
+def _margin_order(counts: MarginCounts) -> tuple[object, ...]:
+    return (counts.split, counts.image is not None, counts.image or "")
 
 
 def _finite(value: float | None) -> float | None:

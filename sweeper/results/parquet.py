@@ -1,4 +1,4 @@
-"""Results as two Parquet files, with the study's name, versions and meta data inside each."""
+"""Results as Parquet files, one per table, with the study's name, versions and meta data inside each."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from sweeper.errors import ResultsError
 from sweeper.results.files import replace_atomically
 from sweeper.results.meta import to_json
 from sweeper.results.results import Results
-from sweeper.results.schema import SCHEMA_VERSION, SCORES, TRIALS
+from sweeper.results.schema import SCHEMA_VERSION, TABLES
 
 TRIALS_FILE = "trials.parquet"
-SCORES_FILE = "scores.parquet"
+FILES = {name: f"{name}.parquet" for name in TABLES}
 
 
-def save(results: Results, folder: Path) -> tuple[Path, Path]:
-    """Write `trials.parquet` and `scores.parquet`; each appears whole or not at all. Returns their paths.
+def save(results: Results, folder: Path) -> tuple[Path, ...]:
+    """Write a file per table, `trials.parquet` the last; each appears whole or not at all. Returns their paths.
 
     Raises: ResultsError when the folder cannot be written.
     """
@@ -32,14 +32,13 @@ def save(results: Results, folder: Path) -> tuple[Path, Path]:
         "sweeper.study": str(results.meta.get("study", {}).get("name", "")),
         "sweeper.versions": json.dumps(results.meta.get("versions", {}), sort_keys=True),
         "sweeper.meta": meta,
-        "sweeper.pair": _stamp(results, meta),
+        "sweeper.stamp": _stamp(results, meta),
     }
-    paths = (folder / TRIALS_FILE, folder / SCORES_FILE)
-    for path, table in zip(paths, (results.trials, results.scores), strict=True):
+    for name, table in reversed(results.tables.items()):
         sink = pa.BufferOutputStream()
         pq.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd")
-        replace_atomically(path, sink.getvalue().to_pybytes())
-    return paths
+        replace_atomically(folder / FILES[name], sink.getvalue().to_pybytes())
+    return tuple(folder / file for file in FILES.values())
 
 
 def load(path: str | os.PathLike[str]) -> Results:
@@ -48,24 +47,27 @@ def load(path: str | os.PathLike[str]) -> Results:
     Raises: ResultsError naming the file and what is wrong with it.
     """
     folder = Path(path)
-    if folder.name in (TRIALS_FILE, SCORES_FILE):
+    if folder.name in FILES.values():
         folder = folder.parent
     if not folder.is_dir():
         raise ResultsError(f"{folder}: there is no such folder; give the `results` folder that `sweeper run` wrote")
-    trials, metadata = _read(folder / TRIALS_FILE, TRIALS)
-    scores, scores_metadata = _read(folder / SCORES_FILE, SCORES)
-    if metadata["sweeper.pair"] != scores_metadata["sweeper.pair"]:
-        raise ResultsError(
-            f"{folder}: {TRIALS_FILE} and {SCORES_FILE} were written at different times and do not belong together; "
-            "run the same `sweeper run` again to write both"
-        )
-    return Results(trials=trials, scores=scores, meta=json.loads(metadata["sweeper.meta"]))
+    tables: dict[str, pa.Table] = {}
+    stamps: dict[str, str] = {}
+    for name, file in FILES.items():
+        tables[name], metadata = _read(folder / file, TABLES[name])
+        stamps[name] = metadata["sweeper.stamp"]
+        if stamps[name] != stamps["trials"]:
+            raise ResultsError(
+                f"{folder}: {TRIALS_FILE} and {file} were written at different times and do not belong together; "
+                "run the same `sweeper run` again to write all"
+            )
+    return Results(**tables, meta=json.loads(metadata["sweeper.meta"]))
 
 
 def _stamp(results: Results, meta: str) -> str:
-    """Return a hash of all contents. Both files carry it: a crash between the two writes cannot pass for a result."""
+    """Return a hash of all contents. Every file carries it: a crash between two writes cannot pass for a result."""
     digest = hashlib.sha256(meta.encode())
-    for table in (results.trials, results.scores):
+    for table in results.tables.values():
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, table.schema) as writer:
             writer.write_table(table.combine_chunks())
@@ -84,7 +86,7 @@ def _read(path: Path, schema: pa.Schema) -> tuple[pa.Table, dict[str, str]]:
         ) from error
     raw: dict[bytes, bytes] = table.schema.metadata or {}
     metadata = {key.decode(errors="replace"): value.decode(errors="replace") for key, value in raw.items()}
-    if not {"sweeper.schema", "sweeper.meta", "sweeper.pair"} <= metadata.keys():
+    if not {"sweeper.schema", "sweeper.meta", "sweeper.stamp"} <= metadata.keys():
         raise ResultsError(f"{path}: was not written by sweeper; give the `results` folder that `sweeper run` wrote")
     if metadata["sweeper.schema"] != str(SCHEMA_VERSION):
         raise ResultsError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,10 @@ from sweeper.domains import Value
 
 MINORITY = "(minority)"
 """The `klass` of scores averaged over the minority classes present."""
+
+
+NSD_TOLERANCE = 2.0
+"""Pixels by which a boundary may be off and still count as found, in the normalized surface distance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,29 @@ class Score:
     klass: str
     metric: str
     value: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class MarginCounts:
+    """One row of the `margins` table, without its trial's key."""
+
+    split: str
+    image: str | None
+    pixels: float
+    target: float
+    found: tuple[float, ...]
+    alarms: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """One row of the `reliability` table, without its trial's key."""
+
+    split: str
+    bin: int
+    pixels: float
+    probability: float | None
+    share: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,16 +93,28 @@ class TrialRecord:
     history: tuple[Mapping[str, float], ...] = ()
     """Per epoch: `epoch` (from 1), `train_loss`, `seconds`, and the validation scores, e.g. `minority_iou`."""
     scores: tuple[Score, ...] = ()
+    margins: tuple[MarginCounts, ...] = ()
+    reliability: tuple[ReliabilityBin, ...] = ()
 
     def to_json(self) -> str:
         """Return one line of JSON that `from_json` reads back exactly."""
         data = dataclasses.asdict(self)
-        data["scores"] = [dataclasses.astuple(score) for score in self.scores]
+        for name in _ROWS:
+            data[name] = [dataclasses.astuple(row) for row in getattr(self, name)]
         return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     @classmethod
     def from_json(cls, line: str) -> TrialRecord:
         data: dict[str, Any] = json.loads(line)
-        data["scores"] = tuple(Score(*row) for row in data["scores"])
+        for name, kind in _ROWS.items():
+            data[name] = rows(kind, data.get(name, ()))
         data["history"] = tuple(data["history"])
         return cls(**data)
+
+
+_ROWS = {"scores": Score, "margins": MarginCounts, "reliability": ReliabilityBin}
+
+
+def rows(kind: Any, plain: Iterable[Iterable[Any]]) -> tuple[Any, ...]:
+    """Return rows of a `kind` from their values, lists among them as tuples, as they come back from JSON."""
+    return tuple(kind(*(tuple(value) if isinstance(value, list) else value for value in row)) for row in plain)

@@ -1,13 +1,15 @@
-"""The two tables every report reads: one row per trial, one row per score. Written once, here."""
+"""The tables every report reads: trials, scores, epochs, margins, reliability. Written once, here."""
 
 from __future__ import annotations
 
 import pyarrow as pa
 
 # Defined beside `Score`, which training fills where pyarrow may not be installed.
+from sweeper.results.margins import BINS
 from sweeper.results.record import MINORITY as MINORITY
+from sweeper.results.record import NSD_TOLERANCE as NSD_TOLERANCE
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 TRIALS = pa.schema(
     [
@@ -59,6 +61,55 @@ SCORES = pa.schema(
     ]
 )
 
+EPOCHS = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("epoch", pa.int32(), nullable=False),  # from 1
+        pa.field("train_loss", pa.float64()),  # mean over the epoch's batches, on the loss's own scale
+        pa.field("seconds", pa.float64()),  # of training and validation
+        pa.field("minority_iou", pa.float64()),  # on val at argmax, as all that follow; null: undefined
+        pa.field("minority_f1", pa.float64()),
+        pa.field("minority_precision", pa.float64()),
+        pa.field("minority_recall", pa.float64()),
+        pa.field("mean_iou", pa.float64()),
+        pa.field("background_iou", pa.float64()),
+    ]
+)
+"""One row per trial and epoch."""
+
+MARGINS = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),  # val, test
+        pa.field("image", pa.string()),  # null: pooled over all images, which is how val is kept
+        pa.field("pixels", pa.float64(), nullable=False),  # not ignored, under the level weights, as all that follow
+        pa.field("target", pa.float64(), nullable=False),  # of the minority classes
+        pa.field("found", pa.list_(pa.float32(), BINS), nullable=False),
+        pa.field("alarms", pa.list_(pa.float32(), BINS), nullable=False),
+    ]
+)
+"""Confirm trials: how many pixels lie in each bin of the decision margin (`margins.OFFSETS`).
+
+`found`: minority pixels whose best class besides the background is their own; at an offset those above it are true
+positives, and all other minority pixels are misses. `alarms`: pixels of which a minority class that is not theirs is
+the best besides the background; those above the offset are false alarms, those of another minority class among them.
+"""
+
+RELIABILITY = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),  # test
+        pa.field("bin", pa.int32(), nullable=False),  # from 0, of margins.PROBABILITY_BINS equal ones over [0, 1]
+        pa.field("pixels", pa.float64(), nullable=False),  # under the level weights
+        pa.field("probability", pa.float64()),  # mean predicted probability of a minority class; null: an empty bin
+        pa.field("share", pa.float64()),  # of these pixels that are of a minority class
+    ]
+)
+"""Confirm trials: predicted against observed, over all pixels that are not ignored."""
+
+TABLES = {"trials": TRIALS, "scores": SCORES, "epochs": EPOCHS, "margins": MARGINS, "reliability": RELIABILITY}
+"""Every table of a study's results, in the order they are written."""
+
 POOLED_METRICS = ("iou", "f1", "precision", "recall", "specificity")
 """In [0, 1], from confusion counts pooled over all patches under the level weights."""
 
@@ -67,3 +118,13 @@ COUNT_METRICS = ("tp", "fp", "fn", "tn")
 
 CURVE_METRICS = ("curve_mae", "curve_coverage")
 """Raster logs only: error of the recovered curve in track widths; share of depth rows where it was found."""
+
+SURFACE_METRICS = ("nsd", "hd95", "cldice", "object_miss_rate")
+"""Of whole test pictures as they are, not level-weighted, per class at confirm; see `training.surfaces`. A picture that
+does not show the class has none of them; in one where nothing of it is predicted `nsd` and `cldice` are 0 and `hd95`
+(in pixels) is undefined. Pooled rows are means over the pictures; `object_miss_rate` is the share of all objects
+(8-connected regions of the truth) of which no pixel was predicted."""
+
+OBJECT_METRICS = ("objects", "objects_missed", "smallest_missed")
+"""Per picture and class beside them: how many objects, how many of these were missed, and the size of the smallest
+missed one in pixels (null where none was)."""

@@ -16,16 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sweeper.results.margins import BINS as BINS
+from sweeper.results.margins import OFFSETS as OFFSETS
+from sweeper.results.margins import above as above
 from sweeper.training.metrics import headlines
-
-_SIZES = (2.0 ** (np.arange(-30, 31) / 6)).astype(np.float32).astype(np.float64)
-OFFSETS: NDArray[np.float64] = np.concatenate([-_SIZES[::-1], [0.0], _SIZES])
-"""The offsets tried: 0, and ±1/32 to ±32 in steps of 12 %. Losses differ in how large they drive their logits; steps in
-proportion give a loss of small margins and one of large ones equally fine a choice. They are the inner edges of the
-margin histogram, which gives exact confusion counts at each of them, and exact in float32, as margins are."""
-
-BINS = len(OFFSETS) + 1
-"""Margins beyond the outermost offsets are counted in the first and last bin."""
 
 _TIE = 1e-9
 
@@ -78,9 +72,8 @@ def confusion_at(histogram: NDArray[np.float64], background: int) -> NDArray[np.
     Args:
         histogram: (C, C, BINS): true class × best non-background class × margin bin, in weighted pixels.
     """
-    above = np.cumsum(histogram[:, :, ::-1], axis=2)[:, :, ::-1][:, :, 1:]
     below = np.cumsum(histogram, axis=2)[:, :, :-1]
-    confusion = np.moveaxis(above, 2, 0).copy()
+    confusion = np.moveaxis(above(histogram), 2, 0).copy()
     confusion[:, :, background] += below.sum(axis=1).T
     return confusion
 

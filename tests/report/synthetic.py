@@ -15,8 +15,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from sweeper.results.margins import BINS, OFFSETS, PROBABILITY_BINS
 from sweeper.results.results import Results
-from sweeper.results.schema import COUNT_METRICS, CURVE_METRICS, MINORITY, POOLED_METRICS, SCORES, TRIALS
+from sweeper.results.schema import (
+    COUNT_METRICS,
+    CURVE_METRICS,
+    EPOCHS,
+    MARGINS,
+    MINORITY,
+    POOLED_METRICS,
+    RELIABILITY,
+    SCORES,
+    TRIALS,
+)
 
 REFERENCE = 0.97
 LEVELS = (0.90, 0.95, 0.97, 0.99)
@@ -72,6 +83,7 @@ def synthetic(
     gain: Mapping[str, float] | None = None,
     rename: Mapping[str, str] | None = None,
     curves: bool = False,
+    extras: bool = True,
     study: str = "made-up",
     seed: int = 0,
 ) -> Results:
@@ -88,6 +100,7 @@ def synthetic(
         gain: Recall added to a family's own, for differences of known sign.
         rename: Family names to replace, e.g. by one with HTML in it.
         curves: Score the recovered curves too: `curve_rows` says how.
+        extras: With epochs, margins, reliability and the scores of whole pictures; without, as old results are.
     """
     shapes = _shapes(families)
     rename = rename or {}
@@ -98,6 +111,9 @@ def synthetic(
     trial_rows: list[dict[str, Any]] = []
     score_rows: list[tuple[Any, ...]] = []
     ledger: list[dict[str, Any]] = []
+    epoch_rows: list[dict[str, Any]] = []
+    margin_rows: list[dict[str, Any]] = []
+    reliability_rows: list[dict[str, Any]] = []
 
     for name, shape in shapes.items():
         shown = rename.get(name, name)
@@ -123,6 +139,8 @@ def synthetic(
                 trial_rows.append(_trial(study, shown, shape, key, "search", level, 0, status, epochs, values,
                                          number=number, default=number == 0,
                                          objective=None if status == "failed" else objective))  # fmt: skip
+                if extras:
+                    epoch_rows += history_rows(key, epochs, recall, precision)
                 cell["trials"] += 1
                 cell[status] += 1
                 cell["epochs"] += epochs
@@ -151,6 +169,9 @@ def synthetic(
                     trial_rows.append(_trial(study, shown, shape, key, "confirm", level, confirm_seed, "completed", 30,
                                              values, default=is_default, tuned=is_tuned, objective=recall,
                                              offset=0.4))  # fmt: skip
+                    if extras:
+                        epoch_rows += history_rows(key, 30, recall, precision)
+                        reliability_rows += reliability(key, recall, level)
                     for point, shift in (("argmax", 0.0), ("shifted", 0.35)):
                         counts = {
                             klass: _counts(sizes[klass], recall, precision, luck + seed_luck, shift, level,
@@ -158,6 +179,10 @@ def synthetic(
                             for klass in CLASSES[1:]
                         }  # fmt: skip
                         score_rows += _score_rows(key, point, counts)
+                        if extras:
+                            score_rows += surface_rows(key, point, counts, recall)
+                        if extras and point == "argmax":
+                            margin_rows += margin_counts(key, counts)
                         if curves:
                             score_rows += curve_rows(key, point, confirm_seed)
     meta = _meta(shapes, rename, levels, reference, study, searched, trials, seeds, ledger)
@@ -167,6 +192,9 @@ def synthetic(
                          in zip(SCORES, zip(*score_rows, strict=True), strict=True)}, schema=SCORES)
         if score_rows else SCORES.empty_table(),
         meta=meta,
+        epochs=pa.Table.from_pylist(epoch_rows, schema=EPOCHS),
+        margins=pa.Table.from_pylist(margin_rows, schema=MARGINS),
+        reliability=pa.Table.from_pylist(reliability_rows, schema=RELIABILITY),
     )  # fmt: skip
 
 
@@ -260,6 +288,89 @@ def curve_rows(key: str, point: str, seed: int) -> list[tuple[Any, ...]]:
     ]
 
 
+def history_rows(key: str, epochs: int, recall: float, precision: float | None) -> list[dict[str, Any]]:
+    """Scores rise to their last value as 1 − exp(−epoch / 6) and fall by a hundredth in the last epoch."""
+    rows = []
+    for epoch in range(1, epochs + 1):
+        share = (1 - float(np.exp(-epoch / 6))) - (0.01 if epoch == epochs else 0.0)
+        found = recall * share
+        iou = 0.0 if not found or not precision else 1 / (1 / found + 1 / precision - 1)
+        rows.append({"key": key, "epoch": epoch, "train_loss": 1 - 0.8 * share, "seconds": 1.5, "minority_iou": iou,
+                     "minority_f1": 2 * iou / (1 + iou), "minority_precision": precision, "minority_recall": found,
+                     "mean_iou": (iou + 0.98) / 2, "background_iou": 0.98})  # fmt: skip
+    return rows
+
+
+def margin_counts(key: str, counts: Mapping[str, list[tuple[float, ...]]]) -> list[dict[str, Any]]:
+    """Histograms that give back the counts at argmax exactly; margins are logistic around a point that does so.
+
+    Found pixels lie around +2, alarms around −1 with as many above 0 as there are false alarms.
+    """
+    edges = np.concatenate([[-np.inf], OFFSETS, [np.inf]])
+    middle = int(np.flatnonzero(OFFSETS == 0)[0]) + 1
+
+    def spread(number: float, centre: float, above: bool) -> np.ndarray[Any, Any]:
+        shares = np.diff(1 / (1 + np.exp(-(edges - centre) / 1.5)))
+        shares[:middle] *= 0 if above else 1
+        shares[middle:] *= 1 if above else 0
+        return number * shares / shares.sum()
+
+    rows = []
+    images = len(next(iter(counts.values())))
+    for image in range(images):
+        parts = [one[image] for one in counts.values()]
+        tp, fp, fn = (sum(part[index] for part in parts) for index in range(3))
+        found = spread(tp, 2.0, True) + spread(fn, -1.0, False)
+        alarms = spread(fp, 0.5, True) + spread(3 * fp, -1.5, False)
+        pixels = sum(parts[0])
+        rows.append({"key": key, "split": "test", "image": f"log_{image:02d}", "pixels": pixels, "target": tp + fn,
+                     "found": found.tolist(), "alarms": alarms.tolist()})  # fmt: skip
+    assert len(edges) - 1 == BINS
+    pooled = {name: float(np.sum([row[name] for row in rows])) for name in ("pixels", "target")}
+    lists = {name: np.sum([row[name] for row in rows], axis=0).tolist() for name in ("found", "alarms")}
+    return [{"key": key, "split": "val", "image": None, **pooled, **lists}, *rows]
+
+
+def reliability(key: str, recall: float, level: float) -> list[dict[str, Any]]:
+    """Overconfident: of the pixels predicted with probability p, the share p ** (1 + recall) is of the minority."""
+    centres = (np.arange(PROBABILITY_BINS) + 0.5) / PROBABILITY_BINS
+    pixels = np.where(np.arange(PROBABILITY_BINS) == 0, 49152 * level, 49152 * (1 - level) / (PROBABILITY_BINS - 1))
+    pixels[10] = 0.0
+    return [
+        {"key": key, "split": "test", "bin": index, "pixels": float(number),
+         "probability": float(centre) if number else None,
+         "share": float(centre ** (1 + recall)) if number else None}
+        for index, (centre, number) in enumerate(zip(centres, pixels, strict=True))
+    ]  # fmt: skip
+
+
+def surface_rows(
+    key: str, point: str, counts: Mapping[str, list[tuple[float, ...]]], recall: float
+) -> list[tuple[Any, ...]]:
+    """Per picture and class: 3 objects, as many missed as recall leaves out; nothing of a class that is not there."""
+    rows: list[tuple[Any, ...]] = []
+    for klass, images in counts.items():
+        values: dict[str, list[float]] = {"nsd": [], "hd95": [], "cldice": []}
+        objects = missed = 0
+        for index, (tp, _, fn, _) in enumerate(images):
+            if tp + fn == 0:
+                continue
+            share = tp / (tp + fn)
+            own: dict[str, float | None] = {"nsd": share**0.5, "cldice": share**0.7,
+                                            "hd95": 12 * (1 - share) if tp else None, "objects": 3.0,
+                                            "objects_missed": float(round(3 * (1 - share))),
+                                            "smallest_missed": 7.0 + index if share < 0.8 else None}  # fmt: skip
+            objects, missed = objects + 3, missed + round(3 * (1 - share))
+            rows += [(key, "test", point, f"log_{index:02d}", klass, metric, value) for metric, value in own.items()]
+            for metric, known in values.items():
+                if own[metric] is not None:
+                    known.append(float(own[metric]))  # type: ignore[arg-type]
+        means = {metric: sum(known) / len(known) if known else None for metric, known in values.items()}
+        means["object_miss_rate"] = missed / objects if objects else None
+        rows += [(key, "test", point, None, klass, metric, value) for metric, value in means.items()]
+    return rows
+
+
 def by_hand(images: Sequence[Sequence[float]]) -> dict[str, float | None]:
     """Pool (tp, fp, fn, tn) of some images and score them, None where undefined."""
     tp, fp, fn, tn = (sum(column) for column in zip(*images, strict=True))
@@ -332,6 +443,7 @@ def _meta(shapes: Mapping[str, Shape], rename: Mapping[str, str], levels: Sequen
         "levels": list(levels), "reference": reference,
         "versions": {"sweeper": "0.1.0", "torch": "2.6.0", "python": "3.11.7"},
         "host": {"cores": 8, "gpu": None},
+        "slot": {"cpu": 1, "gpu": 0.0},
         "command": "sweeper run search_spaces/five_families.yaml",
         "created": "2025-01-01T00:00:00Z",
         "selection": "Setting: best minority_iou on validation at the last epoch. Scores: last epoch, on test.",

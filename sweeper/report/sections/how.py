@@ -1,0 +1,18 @@
+"""How to read the report."""
+
+from __future__ import annotations
+
+from sweeper.report.document import Document
+from sweeper.report.section import Section
+from sweeper.report.statistics import REPS, stretch
+
+
+def how(document: Document) -> Section:
+    """Build the section."""
+    return Section(
+        "how",
+        "How to read this",
+        tables={},
+        figures={},
+        words={"resamples": REPS, "stretches": [(seeds, f"{stretch(seeds):.1f}") for seeds in (2, 3, 5, 10)]},
+    )

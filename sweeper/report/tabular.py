@@ -1,0 +1,41 @@
+"""A table's numbers as files for programs: CSV and Parquet."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sweeper.report.typeset import Table
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""How a text begins that a spreadsheet would compute (OWASP, CSV Injection)."""
+
+
+def to_csv(table: Table) -> bytes:
+    """Return CSV (UTF-8, a header line). A text that a spreadsheet would take for a formula gets an apostrophe before
+    it; numbers are written so that they read back exactly."""
+    frame = table.frame.copy()
+    for name in frame.columns:
+        if frame[name].dtype == object or str(frame[name].dtype).startswith(("str", "category")):
+            frame[name] = [_safe(value) for value in frame[name]]
+    return frame.to_csv(index=False, lineterminator="\n").encode()
+
+
+def to_parquet(table: Table) -> bytes:
+    """Return Parquet with the table's title and caption, which says by which rule the numbers were chosen."""
+    frame = table.frame.copy()
+    for name in frame.columns:
+        if frame[name].dtype == object and len({type(value) for value in frame[name].dropna()}) > 1:
+            # Numbers and words in one column, as the settings of different families are: Parquet has one type.
+            frame[name] = [None if value is None or value != value else json.dumps(value) for value in frame[name]]
+    content = pa.Table.from_pandas(frame, preserve_index=False)
+    content = content.replace_schema_metadata({"sweeper.title": table.title, "sweeper.caption": table.caption})
+    sink = pa.BufferOutputStream()
+    pq.write_table(content, sink, compression="zstd")
+    return bytes(sink.getvalue())
+
+
+def _safe(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
