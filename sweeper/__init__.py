@@ -13,9 +13,31 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sweeper.api import build_anatomy, build_report, families, load_results, load_study, loss, plan, run
+    from sweeper.api import (
+        build_anatomy,
+        build_comparison,
+        build_report,
+        families,
+        load_results,
+        load_study,
+        loss,
+        plan,
+        run,
+        verify_report,
+    )
 
-__all__ = ["build_anatomy", "build_report", "families", "load_results", "load_study", "loss", "plan", "run"]
+__all__ = [
+    "build_anatomy",
+    "build_comparison",
+    "build_report",
+    "families",
+    "load_results",
+    "load_study",
+    "loss",
+    "plan",
+    "run",
+    "verify_report",
+]
 
 
 def __getattr__(name: str) -> Any:

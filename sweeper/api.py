@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sweeper.orchestration.estimate import PlanReport
     from sweeper.orchestration.events import Listener
     from sweeper.orchestration.run import RunOutcome
+    from sweeper.report.verify import Verification
     from sweeper.results.results import Results
     from sweeper.study.schema import Study
 
@@ -105,6 +106,30 @@ def build_report(
 
     pictures = None if panels is None else Path(panels)
     return build(results, Path(folder), panels=pictures, seed=seed, rope=rope, dials=dials)
+
+
+def build_comparison(studies: Sequence[Results], folder: str | Path, *, seed: int = 0, rope: float = 0.01) -> Path:
+    """Write a page that compares several studies into `folder`; return its path."""
+    from sweeper.report.across.page import build_comparison as build
+
+    return build(studies, Path(folder), seed=seed, rope=rope)
+
+
+def verify_report(
+    results: Results | Sequence[Results], folder: str | Path, *, panels: str | Path | None = None
+) -> Verification:
+    """Work out the report in `folder` again, with its own settings, and return what differs.
+
+    Args:
+        results: What it should be of; several where it compares studies.
+        panels: Folder of prediction pictures it was built with.
+    """
+    from sweeper.report.verify import verify, verify_comparison
+    from sweeper.results.results import Results
+
+    if not isinstance(results, Results):
+        return verify_comparison(results, Path(folder))
+    return verify(results, Path(folder), panels=None if panels is None else Path(panels))
 
 
 def build_anatomy(losses: str | Sequence[str] | None = None, folder: str | Path = "anatomy", *, seed: int = 0) -> Path:

@@ -18,7 +18,14 @@ from sweeper.errors import Interrupted, SweeperError, UserError
 
 if TYPE_CHECKING:
     from sweeper.orchestration.events import Listener
+    from sweeper.report.verify import Verification
     from sweeper.study.schema import Study
+
+COMPARISON = Path("comparison")
+"""Where a comparison of several studies is written unless told otherwise."""
+
+MOST_PROBLEMS = 20
+"""Differences of a report that are told one by one."""
 
 app = typer.Typer(
     name="sweeper",
@@ -110,23 +117,55 @@ def plan(
 
 @app.command()
 def report(
-    source: Annotated[
-        str, typer.Argument(help="A run folder, a trials.parquet, or (with --tracking-uri) an MLflow experiment.")
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            help="A run folder, a trials.parquet, or (with --tracking-uri) an MLflow experiment. Several are compared.",
+            metavar="RUN...",
+        ),
     ],
     tracking_uri: Uri = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="Folder for the report; by default the run folder's report/.", metavar="DIR"),
     ] = None,
+    dials: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Two hyperparameters to draw against each other, in every family that searched both; repeatable.",
+            metavar="A,B",
+        ),
+    ] = None,
+    rope: Annotated[
+        float, typer.Option(help="Differences of the headline score up to this count as equivalent.", min=0.0, max=0.5)
+    ] = 0.01,
+    seed: Annotated[int, typer.Option(help="Of the resampling behind the intervals.", min=0)] = 0,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Build nothing: work the report out again and say what differs.")
+    ] = False,
 ) -> None:
-    """Build the report again, from a run folder, from Parquet files or from MLflow."""
+    """Build the report again, from a run folder, from Parquet files or from MLflow; compare several studies."""
     import sweeper
 
+    if len(sources) > 1:
+        if dials:
+            raise UserError("--dials is for the report of one study; give one RUN")
+        studies, folder = [sweeper.load_results(one, tracking_uri=tracking_uri) for one in sources], out or COMPARISON
+        if verify:
+            _verified(sweeper.verify_report(studies, folder))
+        else:
+            typer.echo(_shown(sweeper.build_comparison(studies, folder, seed=seed, rope=rope)))
+        return
+    source = sources[0]
     results = sweeper.load_results(source, tracking_uri=tracking_uri)
     run_folder = None if tracking_uri else Path(source) if (Path(source) / "results").is_dir() else None
     folder = out or (run_folder / "report" if run_folder else Path("report"))
     panels = run_folder / "panels" if run_folder else None
-    typer.echo(_shown(sweeper.build_report(results, folder, panels=panels)))
+    if verify:
+        _verified(sweeper.verify_report(results, folder, panels=panels))
+        return
+    made = sweeper.build_report(results, folder, panels=panels, seed=seed, rope=rope, dials=_pairs(dials or []))
+    typer.echo(_shown(made))
 
 
 @app.command()
@@ -247,6 +286,26 @@ def sync(
         raise typer.Exit(1)
 
 
+@app.command()
+def champion(
+    run_folder: Annotated[Path, typer.Argument(help="A run folder, e.g. runs/demo.", metavar="RUN")],
+    name: Annotated[str, typer.Option("--name", help="Of the registered model.", metavar="NAME")],
+    level: Annotated[
+        float | None, typer.Option(help="An imbalance level of the study; by default its reference level.")
+    ] = None,
+    tracking_uri: Uri = None,
+    as_json: Json = False,
+) -> None:
+    """Register a finished study's best model in MLflow under the alias champion, and say which and why."""
+    from sweeper.orchestration.champion import crown
+
+    crowned = crown(run_folder, name, level=level, uri=tracking_uri)
+    if as_json:
+        _print_json(crowned.to_dict())
+    else:
+        typer.echo(crowned.to_text())
+
+
 def main() -> None:
     """Run the command line; every error on purpose becomes one message and its exit code."""
     # A user's own loss lies beside the study, as a script's modules lie beside the script.
@@ -320,6 +379,28 @@ class _Progress:
 
 def _print_json(answer: Any) -> None:
     typer.echo(json.dumps(answer, indent=2, allow_nan=False))
+
+
+def _verified(found: Verification) -> None:
+    """Say whether a report follows from the results. Exit code 1 if it does not."""
+    for problem in found.problems[:MOST_PROBLEMS]:
+        _complain(problem)
+    if len(found.problems) > MOST_PROBLEMS:
+        _complain(f"and {len(found.problems) - MOST_PROBLEMS} more")
+    if not found.holds:
+        raise typer.Exit(1)
+    typer.echo(f"verified: {found.numbers} numbers of {found.tables} tables, {found.files} files")
+
+
+def _pairs(options: list[str]) -> list[tuple[str, str]]:
+    """Read every `--dials A,B`."""
+    pairs = []
+    for option in options:
+        names = [name.strip() for name in option.split(",")]
+        if len(names) != 2 or not all(names):
+            raise UserError(f"--dials {option} is not two hyperparameters; write them as --dials alpha,beta")
+        pairs.append((names[0], names[1]))
+    return pairs
 
 
 def _shown(path: Path) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,7 +20,9 @@ import pytest
 import sweeper
 from sweeper.orchestration.publish import sync_run
 from sweeper.results.results import Results
+from sweeper.results.schema import OBJECT_METRICS, SURFACE_METRICS, TABLES
 from sweeper.tracking.journal import Journal
+from sweeper.tracking.log import ChecksummedLog
 
 STUDY = """
 name: tiny
@@ -98,8 +102,11 @@ def results(whole) -> Results:
     return sweeper.load_results(whole)
 
 
-def comparable(results: Results) -> tuple[pa.Table, pa.Table]:
-    return results.trials.drop_columns(MEASURED), results.scores
+def comparable(results: Results) -> dict[str, pa.Table]:
+    return {
+        name: table.select([column for column in table.column_names if column not in MEASURED])
+        for name, table in results.tables.items()
+    }
 
 
 def test_every_trial_of_the_plan_is_recorded_once(whole, results):
@@ -113,6 +120,20 @@ def test_every_trial_of_the_plan_is_recorded_once(whole, results):
     assert set(results.trials["status"].to_pylist()) <= {"completed", "stopped"}
 
 
+def test_all_tables_are_written_and_hold_rows(whole, results):
+    assert {path.name for path in (whole / "results").iterdir()} == {f"{name}.parquet" for name in TABLES}
+    rows = {name: table.num_rows for name, table in results.tables.items()}
+    epochs = pc.sum(results.trials["epochs"]).as_py()
+    confirmed = results.trials["stage"].to_pylist().count("confirm")
+    pictures = len(set(results.margins["image"].drop_null().to_pylist()))
+    assert pictures > 1
+    assert rows["epochs"] == epochs
+    assert rows["margins"] == confirmed * (1 + pictures)
+    assert rows["reliability"] == confirmed * 20
+    assert {*SURFACE_METRICS, *OBJECT_METRICS} <= {*results.scores["metric"].to_pylist()}
+    assert results.meta["slot"] == {"cpu": 1, "gpu": 0.0}
+
+
 def test_levels_are_what_was_aimed_at(results):
     for column in ("level_train", "level_val", "level_test"):
         for aimed, measured in zip(
@@ -123,8 +144,7 @@ def test_levels_are_what_was_aimed_at(results):
 
 def test_mlflow_holds_the_same_results(whole, results):
     loaded = sweeper.load_results("tiny", tracking_uri=f"sqlite:///{whole / 'mlflow.db'}")
-    assert loaded.trials.equals(results.trials)
-    assert loaded.scores.equals(results.scores)
+    assert loaded.tables == results.tables
     assert loaded.meta == results.meta
 
 
@@ -154,7 +174,8 @@ def test_the_report_is_built_again_from_the_run_folder_and_from_mlflow(whole, tm
 def test_panels_and_weights_of_the_first_seed_are_kept(whole, results):
     first = results.trials.filter(pc.equal(results.trials["seed"], 1000))["key"].to_pylist()
     assert {path.parent.name for path in (whole / "trials").glob("*/model.pt")} == set(first)
-    assert (whole / "panels" / "truth_0.png").exists()
+    assert {path.stem for path in (whole / "panels").glob("*.npz") if path.stem in first} == set(first)
+    assert "Largest disagreement between families" in (whole / "report" / "report.md").read_text(encoding="utf-8")
     assert not list((whole / "checkpoints").iterdir()), "nothing is left to continue from"
     assert not (whole / ".tune").exists()
 
@@ -245,8 +266,25 @@ def test_killed_half_way_it_continues_to_the_same_scores(study, results, tmp_pat
     _, err = finish(last)
     assert "its worker died, the trial starts again" in err
     ended = sweeper.load_results(tmp_path / "tiny")
-    trials, scores = comparable(ended)
-    assert trials.equals(comparable(results)[0])
-    assert scores.equals(comparable(results)[1])
+    assert comparable(ended) == comparable(results)
     loaded = sweeper.load_results("tiny", tracking_uri=f"sqlite:///{tmp_path / 'tiny' / 'mlflow.db'}")
-    assert sorted(loaded.trials["key"].to_pylist()) == sorted(trials["key"].to_pylist())
+    assert sorted(loaded.trials["key"].to_pylist()) == sorted(ended.trials["key"].to_pylist())
+
+
+def test_a_run_folder_of_before_there_were_margins_is_continued(study, whole, results, tmp_path):
+    """Its journal and folder know nothing of them: one confirm trial is left to run, and alone has margins."""
+    shutil.copytree(whole, tmp_path / "tiny", ignore=shutil.ignore_patterns("outbox", "results", "slots.json"))
+    (*old, last) = Journal(whole / "outbox").records()
+    assert last.stage == "confirm"
+    log = ChecksummedLog(tmp_path / "tiny" / "outbox" / "trials.log")
+    log.path.parent.mkdir()
+    for record in old:
+        data = json.loads(record.to_json())
+        del data["margins"], data["reliability"]
+        log.append(record.key, json.dumps(data))
+    finish(start(study, tmp_path))
+    again = sweeper.load_results(tmp_path / "tiny")
+    assert {*again.margins["key"].to_pylist()} == {*again.reliability["key"].to_pylist()} == {last.key}
+    assert again.scores.equals(results.scores)
+    assert comparable(again)["epochs"].equals(comparable(results)["epochs"])
+    assert "slot" not in again.meta, "what the trials of before took is not known"

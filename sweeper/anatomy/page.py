@@ -13,10 +13,11 @@ from sweeper.anatomy.contestants import Contestant
 from sweeper.anatomy.scenes import CONFIDENCE, OBJECTS, SIDE
 from sweeper.anatomy.summary import FLAT, findings, relative, summary
 from sweeper.files import write_bytes
+from sweeper.report.exports import figure_files, table_files
 from sweeper.report.figure import Figure
 from sweeper.report.templating import render_page, writing_to
 from sweeper.report.theme import styles
-from sweeper.report.typeset import Column, decimal, share, table, to_latex, word
+from sweeper.report.typeset import Column, decimal, share, table, word
 from sweeper.report.writing import listed, text
 
 
@@ -108,11 +109,9 @@ def render(losses: Sequence[Contestant], left_out: dict[str, str], *, seed: int 
     numbers = {"deformations": costs, "shares": shares, "profiles": profiles}
     files: dict[str, bytes] = {}
     for figure in figures.values():
-        files[f"figures/{figure.name}.svg"] = figure.svg.encode()
-        files[f"figures/{figure.name}.png"] = figure.png
+        files |= figure_files(figure)
     for one in tables.values():
-        files[f"tables/{one.name}.csv"] = one.frame.to_csv(index=False, lineterminator="\n").encode()
-        files[f"tables/{one.name}.tex"] = to_latex(one).encode()
+        files |= table_files(one)
     for name, frame in numbers.items():
         files[f"tables/{name}.csv"] = frame.to_csv(index=False, lineterminator="\n").encode()
     words: dict[str, Any] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweeper.errors import SweeperError, UserError
+from sweeper.files import write_text
 from sweeper.study.schema import Resources
 
 TRIALS_PER_GPU = 4
@@ -105,3 +107,31 @@ def allot(resources: Resources, *, cpus: int, gpus: int) -> Slots:
         fits = min(fits, int(gpus / gpu + 1e-9))
     concurrent = fits if resources.concurrent == "auto" else min(resources.concurrent, fits)
     return Slots(resources.cpu, gpu, max(1, concurrent))
+
+
+def note_slot(file: Path, slot: Slots, *, anew: bool) -> None:
+    """Note in `file` what a trial takes from now on, beside what earlier starts of the study noted.
+
+    Args:
+        anew: Whether no trial was recorded before this start; trials of before there were notes took who knows what.
+    """
+    known = _noted(file)
+    if known is None:
+        known = [] if anew else [None]
+    share = {"cpu": slot.cpu, "gpu": slot.gpu}
+    if share not in known:
+        write_text(file, json.dumps([*known, share]))
+
+
+def noted_slot(file: Path) -> dict[str, float] | None:
+    """Return what every trial of a study took, as `results.meta.SlotMeta`; None where that differed or is not known."""
+    known = _noted(file)
+    return known[0] if known is not None and len(known) == 1 else None
+
+
+def _noted(file: Path) -> list[dict[str, float] | None] | None:
+    try:
+        known = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return known if isinstance(known, list) else None

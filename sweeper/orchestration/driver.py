@@ -15,7 +15,7 @@ from sweeper.losses.catalogue import family
 from sweeper.orchestration.events import Listener
 from sweeper.orchestration.folder import RunFolder
 from sweeper.orchestration.job import Job, outcome_path, trouble_path
-from sweeper.results.record import MINORITY, Score, TrialRecord
+from sweeper.results.record import MINORITY, MarginCounts, ReliabilityBin, Score, TrialRecord, rows
 from sweeper.search.sweep import Proposal, Sweep
 
 OUTCOME_SECONDS = 60.0

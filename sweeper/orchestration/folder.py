@@ -37,6 +37,11 @@ class RunFolder:
         return self.path / "artefacts.json"
 
     @property
+    def slots(self) -> Path:
+        """What of the machine one trial took, at every start that trained."""
+        return self.path / "slots.json"
+
+    @property
     def driver(self) -> Path:
         """Who drives the study: host, process, since when."""
         return self.path / ".driver"
@@ -57,6 +62,7 @@ class RunFolder:
 
     @property
     def panels(self) -> Path:
+        """Test patches, once per data set, and what the trials of the first confirm seed predict there."""
         return self.path / "panels"
 
     @property

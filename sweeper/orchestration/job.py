@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from sweeper.errors import LossError, SweeperError, TrialFailure
 from sweeper.files import write_bytes, write_text
 from sweeper.orchestration.folder import RunFolder, drives
+from sweeper.results.record import plain_rows
 from sweeper.training.trial import Trial
 
 if TYPE_CHECKING:
@@ -155,13 +156,19 @@ class Work:
 
             write_panels(trainer, self.folder)
         if self.job.keep_model:
-            _write_model(self.folder.trials / self.trial.key / "model.pt", trainer.state()["model"])
+            from sweeper.training.predictor import describe
+
+            kept = self.folder.trials / self.trial.key
+            write_text(kept / "model.json", json.dumps(describe(trainer, scores.offset), allow_nan=False))
+            _write_model(kept / "model.pt", trainer.state()["model"])
         return self._end(
             "completed",
             objective=trainer.objective,
             offset=scores.offset,
             offset_at_limit=scores.offset_at_limit,
-            scores=[[s.split, s.point, s.image, s.klass, s.metric, s.value] for s in scores.rows],
+            scores=plain_rows(scores.rows),
+            margins=plain_rows(scores.margins),
+            reliability=plain_rows(scores.reliability),
             setup=self._setup(trainer),
         )
 

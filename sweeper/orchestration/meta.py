@@ -27,12 +27,14 @@ def build_meta(
     artefacts: Mapping[str, Mapping[str, Any]] | None = None,
     *,
     command: str | None = None,
+    slot: Mapping[str, float] | None = None,
 ) -> Meta:
     """Return the meta data of a study as it stands.
 
     Args:
         artefacts: How well each network that losses rely on was trained on the data, by name.
         command: How the study was started.
+        slot: What of the machine every trial took, where that is known.
     """
     study = sweep.plan.study
     resolved = study.to_dict()
@@ -47,6 +49,7 @@ def build_meta(
             "reference": study.reference,
             "versions": versions(),
             "host": {"cores": os.cpu_count() or 1, "gpu": _gpu(sweep)},
+            **({} if slot is None else {"slot": slot}),
             "command": command or "sweeper.run(study), from Python",
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "selection": selection_rule(study),

@@ -13,9 +13,12 @@ from typing import Any
 from sweeper.errors import RunFolderError, TrackingError
 from sweeper.files import write_text
 from sweeper.orchestration.folder import Lease, RunFolder
+from sweeper.orchestration.kept_models import kept_model
+from sweeper.orchestration.outcome import study_outcome
+from sweeper.report.document import Document
 from sweeper.study.schema import Study
 from sweeper.tracking import uri as tracking_uri
-from sweeper.tracking.browse import browse_command, browse_environment
+from sweeper.tracking.browse import browse_command, browse_environment, study_page
 from sweeper.tracking.journal import Journal
 from sweeper.tracking.mlflow_tracker import MlflowTracker
 from sweeper.tracking.study_info import StudyInfo
@@ -48,6 +51,8 @@ class Synced:
     delivered: int
     present: int
     refused: Mapping[str, str]
+    reason: str | None = None
+    """Why a model was not logged; None where all were."""
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -55,11 +60,13 @@ class Synced:
             "delivered": self.delivered,
             "present": self.present,
             "refused": dict(self.refused),
+            "reason": self.reason,
         }
 
     def to_text(self) -> str:
         lines = [f"{self.delivered} trials sent, {self.present} were there already: {self.uri}"]
         lines += [f"{key}: refused, {reason}" for key, reason in self.refused.items()]
+        lines += [] if self.reason is None else [self.reason]
         return "\n".join(lines)
 
 
@@ -92,13 +99,34 @@ def target_of(study: Study, meta: Mapping[str, Any], folder: RunFolder) -> Targe
     return Target(uri, study.experiment, info)
 
 
-def conclude(target: Target, meta: Mapping[str, Any], folder: RunFolder) -> str | None:
-    """Add results and report to the study's MLflow run; return why that failed, which does not fail the study."""
+def conclude(target: Target, document: Document, folder: RunFolder) -> str | None:
+    """Add results, report and models to the study's MLflow run; return why that failed, which fails no study."""
     try:
-        target.open().conclude(meta=meta, files=[folder.results, folder.report, folder.panels])
+        return _conclude(target.open(), document, folder)
     except TrackingError as error:
         return str(error)
-    return None
+
+
+def _conclude(tracker: MlflowTracker, document: Document, folder: RunFolder) -> str | None:
+    """Do so, and return why a model was refused; without the models all else is there.
+
+    Raises: TrackingError when anything else is.
+    """
+    results = document.results
+    tracker.conclude(
+        meta=results.meta, files=[folder.results, folder.report, folder.panels], outcome=study_outcome(document)
+    )
+    refused = []
+    for family in results.meta["families"]:
+        model = kept_model(folder, results, family, results.meta["reference"])
+        if model is not None:
+            try:
+                tracker.log_model(model)
+            except TrackingError as error:
+                refused.append(f"the model of {family} was not logged: {error}")
+    if not refused:
+        return None
+    return refused[0] if len(refused) == 1 else f"{refused[0]} (and {len(refused) - 1} more models)"
 
 
 def sync_run(path: Path, uri: str | None = None) -> Synced:
@@ -109,22 +137,25 @@ def sync_run(path: Path, uri: str | None = None) -> Synced:
     folder = RunFolder(path.expanduser().absolute())
     target = read_target(folder, uri)
     tracking_uri.check(target.uri)
+    reason = None
     with Lease(folder):
-        report = sync(Journal(folder.outbox), target.open(), target.id)
+        tracker = target.open()
+        report = sync(Journal(folder.outbox), tracker, target.id)
         if (folder.results / "trials.parquet").exists():
             from sweeper.results.parquet import load
 
-            target.open().conclude(meta=load(folder.results).meta, files=[folder.results, folder.report, folder.panels])
-    return Synced(tracking_uri.redact(target.uri), report.delivered, report.present, report.refused)
+            reason = _conclude(tracker, Document(load(folder.results)), folder)
+    return Synced(tracking_uri.redact(target.uri), report.delivered, report.present, report.refused, reason)
 
 
 def browse_run(path: Path, *, port: int, say: Callable[[str], None]) -> int:
     """Serve the MLflow UI on a run folder's store, on 127.0.0.1, until it is stopped; return its exit code."""
     target = read_target(RunFolder(path.expanduser().absolute()))
     command = browse_command(target.uri, port=port)
-    say(f"MLflow UI: http://127.0.0.1:{port} (experiment {target.experiment}; Ctrl-C ends it)")
     server = subprocess.Popen(command, env={**os.environ, **browse_environment(target.uri)})
     try:
+        page = study_page(target.uri, target.experiment, target.info.name)
+        say(f"MLflow UI: http://127.0.0.1:{port}/{page} (experiment {target.experiment}; Ctrl-C ends it)")
         return server.wait()
     except KeyboardInterrupt:
         return 0
@@ -138,13 +169,27 @@ def read_target(folder: RunFolder, uri: str | None = None) -> Target:
 
     Raises: RunFolderError when it is no run folder.
     """
+    identity = read_identity(folder)
     try:
-        identity = json.loads(folder.meta.read_text(encoding="utf-8"))
         yaml = folder.study.read_text(encoding="utf-8")
-        info = StudyInfo(name=identity["name"], meta=identity["meta"], yaml=yaml, folder=folder.path)
-        where = tracking_uri.resolve(uri or identity["tracking_uri"], folder.path)
-        return Target(where, identity["experiment"], info)
+    except (OSError, ValueError):
+        raise _no_run_folder(folder) from None
+    info = StudyInfo(name=identity["name"], meta=identity["meta"], yaml=yaml, folder=folder.path)
+    where = tracking_uri.resolve(uri or identity["tracking_uri"], folder.path)
+    return Target(where, identity["experiment"], info)
+
+
+def read_identity(folder: RunFolder) -> dict[str, Any]:
+    """Return what `write_identity` wrote: `name`, `tracking_uri`, `experiment`, and `meta` as of the last start.
+
+    Raises: RunFolderError when it is no run folder.
+    """
+    try:
+        identity: dict[str, Any] = json.loads(folder.meta.read_text(encoding="utf-8"))
+        return {name: identity[name] for name in ("name", "tracking_uri", "experiment", "meta")}
     except (OSError, ValueError, KeyError, TypeError):
-        raise RunFolderError(
-            f"{folder.path}: is no run folder (no study.yaml and meta.json in it); give e.g. runs/demo"
-        ) from None
+        raise _no_run_folder(folder) from None
+
+
+def _no_run_folder(folder: RunFolder) -> RunFolderError:
+    return RunFolderError(f"{folder.path}: is no run folder (no study.yaml and meta.json in it); give e.g. runs/demo")

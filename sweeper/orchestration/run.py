@@ -16,7 +16,7 @@ from sweeper.data.levels import LevelWeights, level_weights
 from sweeper.data.patches import SPLITS, Prepared, SplitName
 from sweeper.data.prepare import prepare
 from sweeper.errors import Interrupted, LevelError
-from sweeper.orchestration.cluster import has_machines, ray_session, slots
+from sweeper.orchestration.cluster import has_machines, note_slot, noted_slot, ray_session, slots
 from sweeper.orchestration.driver import Driver
 from sweeper.orchestration.events import Listener, Silent
 from sweeper.orchestration.folder import Lease, RunFolder, check_writable, data_cache
@@ -173,19 +173,21 @@ def run(
         finally:
             # What an interrupted study could not send is in the journal; whoever stops it should not have to wait.
             unsent = courier.close(FLUSH_SECONDS if sweep.done else INTERRUPTED_FLUSH_SECONDS)
+        records = sweep.current()
+        meta = build_meta(sweep, checked.data, artefacts, command=command, slot=noted_slot(folder.slots))
+        results = assemble(records, meta)
+        save(results, folder.results)
         if not sweep.done:
             left = sum(planned - done for done, planned in sweep.totals().values())
             raise Interrupted(
-                f"stopped with {left} trials to go; nothing recorded is lost. Continue with the same command"
+                f"stopped with {left} trials to go; nothing recorded is lost. Continue with the same command; "
+                f"what there is so far: sweeper report {folder.path}"
             )
-        records = sweep.current()
         _warn_of_mixture(records, listener)
-        results = assemble(records, build_meta(sweep, checked.data, artefacts, command=command))
-        save(results, folder.results)
         document = Document(results, pictures=folder.panels)
         page = write_report(document, folder.report)
         answer = document.answer.summary
-        reason = courier.last_error if unsent else conclude(target, results.meta, folder)
+        reason = courier.last_error if unsent else conclude(target, document, folder)
         return RunOutcome(folder.path, results, page, answer, tracking_uri.redact(target.uri), unsent, reason)
 
 
@@ -226,6 +228,7 @@ def _run_trials(
         from sweeper.orchestration.tune import run_trials
 
         share = slots(study.resources)
+        note_slot(folder.slots, share, anew=not sweep.recorded)
         job = Job(
             trial={},
             data=str(checked.folder),

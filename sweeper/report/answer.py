@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from sweeper.report import tables
 from sweeper.report.comparisons import (
+    SAME,
     Headline,
     Ranking,
+    Standing,
     baseline,
     headline,
     rank,
-    sign,
     survival,
+    tuning,
 )
-from sweeper.report.evidence import Evidence, Key
+from sweeper.report.evidence import POINTS, Key
+from sweeper.report.multiplicity import ALPHA
+from sweeper.report.pairs import Contests, Pair
 from sweeper.report.searched import tunable
+from sweeper.report.verdict import Verdict
 from sweeper.report.writing import listed, number, percent, signed
 from sweeper.results.schema import MINORITY
 
@@ -49,46 +54,68 @@ class Answer:
     """One per level with scores, mildest first."""
 
 
-def answer(results: Results, evidence: Evidence) -> Answer:
-    """Put the study's outcome in words."""
+def answer(results: Results, contests: Contests) -> Answer:
+    """Put the study's outcome in words; every score in it is of confirm trials on test.
+
+    Search scores are the best of many on validation, and so too good (the winner's curse): none is quoted.
+    """
     score = headline(results)
-    families = list(results.meta["families"])
-    found = [rank(evidence, families, level, score.metric, score.klass) for level in results.meta["levels"]]
+    found = [rank(contests, level) for level in results.meta["levels"]]
     rankings = tuple(ranking for ranking in found if ranking is not None)
-    cautions = tuple(_cautions(results, evidence))
+    cautions = tuple(_cautions(results, contests))
     if not rankings:
         return Answer(_nothing_yet(results), (), cautions, ())
     hardest = rankings[-1]
+    margin = score.margin(contests.rope)
     findings = [
-        *_by_level(rankings, score),
-        *_against_baseline(results, evidence, hardest, score),
-        *_threshold(results, evidence, hardest, score),
-        *_recall(evidence, hardest),
-        *_tuning(results, evidence, hardest.level, score),
+        *_by_level(rankings, contests, score),
+        *_against_baseline(results, contests, hardest, score, margin),
+        *_threshold(results, contests, hardest, score),
+        *_recall(contests, hardest),
+        *_tuning(results, contests, hardest.level, score, margin),
     ]
-    return Answer(_summary(hardest, score), tuple(findings), cautions, rankings)
+    return Answer(summary(hardest, score, margin), tuple(findings), cautions, rankings)
 
 
-def _summary(ranking: Ranking, score: Headline) -> str:
-    leader, where = ranking.leader, f"At {percent(ranking.level)} background"
-    value = f"{score.label} {number(leader.score)}"
-    if not ranking.standings[1:]:
-        return f"{where}, {leader.family} is the only family with confirmed scores: {value}."
-    tied, trailing = ranking.tied, ranking.trailing
-    if not trailing:
+def summary(ranking: Ranking, score: Headline, margin: str) -> str:
+    """Say which family is ahead, and of whom it can be said; `margin` is what counts as equivalent, in words."""
+    leader, where = ranking.leader.family, f"At {percent(ranking.level)} background"
+    value = f"{score.label} {number(ranking.leader.score)}"
+    others = ranking.standings[1:]
+    if not others:
+        return f"{where}, {leader} is the only family with confirmed scores: {value}."
+    if len(ranking.trailing) == len(others):
+        return f"{where}, {leader} is better than every other family: {value}."
+    if len(ranking.equivalent) == len(others):
         return (
-            f"{where}, nothing is separable. {leader.family} has the highest value, {value}, but every other family's "
-            f"difference from it is within the noise of seeds and test images ({listed(s.family for s in tied)})."
+            f"{where}, it does not matter which: {leader} has the highest value, {value}, and every other family is "
+            f"equivalent to it, within {margin} ({_names(others)})."
         )
-    if not tied:
-        return f"{where}, {leader.family} is ahead of every other family: {value}."
-    return (
-        f"{where}, {leader.family} has the highest value, {value}, but cannot be told apart from "
-        f"{listed(s.family for s in tied)}. Behind it: {listed(s.family for s in trailing)}."
-    )
+    if len(ranking.open) == len(others):
+        return (
+            f"{where}, nothing is separable. {leader} has the highest value, {value}, but there is not enough evidence "
+            f"against any other family: the differences are within the noise of seeds and test images "
+            f"({_names(others)})."
+        )
+    parts = [
+        f"{words} {_names(members)}"
+        for words, members in (
+            ("better than", ranking.trailing),
+            (f"equivalent (within {margin}) to", ranking.equivalent),
+        )
+        if members
+    ]
+    text = f"{where}, {leader} has the highest value, {value}. It is {' and '.join(parts)}"
+    if ranking.open:
+        text += f"; there is not enough evidence against {_names(ranking.open)}"
+    return f"{text}."
 
 
-def _by_level(rankings: Sequence[Ranking], score: Headline) -> list[Finding]:
+def _names(standings: Iterable[Standing]) -> str:
+    return listed(standing.family for standing in standings)
+
+
+def _by_level(rankings: Sequence[Ranking], contests: Contests, score: Headline) -> list[Finding]:
     if len(rankings) < 2 or len(rankings[0].standings) < 2:
         return []
     parts = [f"{ranking.leader.family} at {percent(ranking.level)}" for ranking in rankings]
@@ -96,108 +123,117 @@ def _by_level(rankings: Sequence[Ranking], score: Headline) -> list[Finding]:
     always = set.intersection(*({r.leader.family, *(s.family for s in r.tied)} for r in rankings))
     text = f"Highest {score.label}: {', '.join(parts)}."
     if len(leaders) == 1:
-        return [Finding("As the imbalance grows", f"{text} The same family has the highest value at every level.")]
-    if always:
+        text += " The same family has the highest value at every level."
+    elif always:
         text += (
-            f" The name at the top changes, but {listed(sorted(always))} {'is' if len(always) == 1 else 'are'} first "
-            "or not separable from the first at every level, so this is no evidence that the best family depends on "
-            "the imbalance."
+            f" The name at the top changes, but no family is better than {listed(sorted(always))} at any level, so "
+            "this is no evidence that the best family depends on the imbalance."
         )
     else:
-        text += (
-            " No family is first or tied with the first at every level: the choice appears to depend on the imbalance."
-        )
+        text += " Every family is behind a better one at some level: the choice appears to depend on the imbalance."
+    first = contests.first_separable
+    if first is None:
+        text += " At no level is any family better than any other."
+    elif first > rankings[0].level:
+        text += f" Up to {percent(max(r.level for r in rankings if r.level < first))} no two families are separable; "
+        text += f"some are from {percent(first)} on."
     return [Finding("As the imbalance grows", text)]
 
 
-def _against_baseline(results: Results, evidence: Evidence, hardest: Ranking, score: Headline) -> list[Finding]:
+def _against_baseline(
+    results: Results, contests: Contests, hardest: Ranking, score: Headline, margin: str
+) -> list[Finding]:
     base = baseline(results)
     others = [s.family for s in hardest.standings if s.family != base]
     if base is None or not others or base not in {s.family for s in hardest.standings}:
         return []
-    groups: dict[str, list[str]] = {"higher": [], "lower": [], "not separable": []}
-    for family in others:
-        found = evidence.difference(Key(family, hardest.level), Key(base, hardest.level), score.metric, score.klass)
-        reading = "not separable" if found is None else sign(found)
-        if found is not None and reading in ("higher", "lower"):
-            groups[reading].append(f"{family} ({signed(found)})")
-        else:
-            groups["not separable"].append(family)
+    contest = contests.at(hardest.level)
+    groups = _by_verdict({family: contest.of(family, base) for family in others}, margin)
     title, where = f"Against {base}", f"At {percent(hardest.level)}"
-    if not groups["higher"] and not groups["lower"]:
-        return [Finding(title, f"{where}, no family separates: every paired difference in {score.label} includes 0.")]
-    parts = [f"{name}: {listed(members)}" for name, members in groups.items() if members]
+    if list(groups) == [Verdict.OPEN.value]:
+        return [Finding(title, f"{where}, there is not enough evidence for or against any family.")]
+    parts = [f"{words}: {listed(members)}" for words, members in groups.items()]
     return [Finding(title, f"{where}, paired differences in {score.label}: {'; '.join(parts)}.")]
 
 
-def _threshold(results: Results, evidence: Evidence, hardest: Ranking, score: Headline) -> list[Finding]:
+def _by_verdict(pairs: Mapping[str, Pair | None], margin: str) -> dict[str, list[str]]:
+    """Sort families by the verdict on them, with their differences; verdicts without a family are left out."""
+    words = {
+        Verdict.BETTER: "better",
+        Verdict.WORSE: "worse",
+        Verdict.EQUIVALENT: f"equivalent (within {margin})",
+        Verdict.OPEN: Verdict.OPEN.value,
+    }
+    groups: dict[str, list[str]] = {word: [] for word in words.values()}
+    for family, pair in pairs.items():
+        verdict = Verdict.OPEN if pair is None else pair.verdict
+        told = pair is not None and verdict.separable
+        groups[words[verdict]].append(f"{family} ({signed(pair.difference)})" if pair and told else family)
+    return {word: members for word, members in groups.items() if members}
+
+
+def _threshold(results: Results, contests: Contests, hardest: Ranking, score: Headline) -> list[Finding]:
     base = baseline(results)
     families = [s.family for s in hardest.standings]
-    other = base if base in families and hardest.leader.family != base else next(iter(families[1:]), None)
+    leader, level = hardest.leader.family, hardest.level
+    other = base if base in families and leader != base else next(iter(families[1:]), None)
     if other is None:
         return []
-    leader, level = hardest.leader.family, hardest.level
-    found = [
-        evidence.difference(
-            Key(leader, level, "tuned", point), Key(other, level, "tuned", point), score.metric, score.klass
-        )
-        for point in ("argmax", "shifted")
-    ]
-    argmax, shifted = found
+    argmax, shifted = (contests.at(level, point).of(leader, other) for point in POINTS)
     if argmax is None or shifted is None:
         return []
     text = (
-        f"{leader} minus {other} at {percent(level)} is {signed(argmax)} at argmax and {signed(shifted)} with each "
-        f"family's threshold tuned on validation. The difference: {survival(argmax, shifted)}."
+        f"{leader} minus {other} at {percent(level)} is {signed(argmax.difference)} at argmax and "
+        f"{signed(shifted.difference)} with each family's threshold tuned on validation. The difference: "
+        f"{survival(argmax, shifted)}."
     )
     return [Finding("Is it only the threshold?", text)]
 
 
-def _recall(evidence: Evidence, hardest: Ranking) -> list[Finding]:
-    families = [s.family for s in hardest.standings]
-    by_recall = rank(evidence, families, hardest.level, "recall")
-    if by_recall is None or len(families) < 2:
+def _recall(contests: Contests, hardest: Ranking) -> list[Finding]:
+    if len(hardest.standings) < 2:
+        return []
+    by_recall = rank(replace(contests, metric="recall", klass=MINORITY), hardest.level)
+    if by_recall is None:
         return []
     leader = by_recall.leader
-    precision = evidence.scores(Key(leader.family, hardest.level), ("precision",), (MINORITY,))[MINORITY, "precision"]
-    tied = by_recall.tied
-    company = f", not separable from {listed(s.family for s in tied)}" if tied else ", ahead of every other family"
+    precision = contests.evidence.score(Key(leader.family, hardest.level), "precision", MINORITY)
+    margin = f"{100 * contests.rope:.4g} points"
+    parts = [
+        f"{words} {_names(members)}"
+        for words, members in (
+            ("better than", by_recall.trailing),
+            (f"equivalent (within {margin}) to", by_recall.equivalent),
+            ("not enough evidence against", by_recall.open),
+        )
+        if members
+    ]
+    company = "better than every other family" if not by_recall.tied else "; ".join(parts)
     text = (
         f"{leader.family} has the highest recall at {percent(hardest.level)}, {number(leader.score)} at precision "
-        f"{number(precision)}{company}."
+        f"{number(precision)}: {company}."
     )
     return [Finding("If a miss costs more than a false alarm", text)]
 
 
-def _tuning(results: Results, evidence: Evidence, level: float, score: Headline) -> list[Finding]:
-    groups: dict[str, list[str]] = {"higher": [], "lower": [], "not separable": [], "kept": []}
-    families, fixed = tunable(results)
-    for family in families:
-        tuned, default = Key(family, level, "tuned"), Key(family, level, "default")
-        found = evidence.difference(tuned, default, score.metric, score.klass)
-        if found is None or found.mean != found.mean:
-            continue
-        if evidence.same(tuned, default):
-            groups["kept"].append(family)
-        else:
-            reading = sign(found)
-            groups[reading].append(family if reading == "not separable" else f"{family} ({signed(found)})")
-    shown = {
-        "higher than its default": groups["higher"],
-        "lower": groups["lower"],
-        "not separable": groups["not separable"],
-        "the search chose the default": groups["kept"],
-    }
-    parts = [f"{name}: {listed(members)}" for name, members in shown.items() if members]
-    if not parts:
+def _tuning(results: Results, contests: Contests, level: float, score: Headline, margin: str) -> list[Finding]:
+    evidence = contests.evidence
+    found = tuning(evidence, results, level, score, rope=contests.rope)
+    kept = [family for family in found if evidence.same(Key(family, level), Key(family, level, "default"))]
+    changed = {family: pair for family, pair in found.items() if family not in kept}
+    groups = _by_verdict(changed, margin) | ({SAME: kept} if kept else {})
+    if not groups:
         return []
-    text = f"At {percent(level)}, tuned minus default in {score.label}: {'; '.join(parts)}."
+    parts = [f"{words}: {listed(members)}" for words, members in groups.items()]
+    text = f"At {percent(level)}, tuned against default in {score.label}: {'; '.join(parts)}."
+    fixed = tunable(results)[1]
     if fixed:
         text += f" Nothing to tune: {listed(fixed)}."
     return [Finding("What tuning gained", text)]
 
 
-def _cautions(results: Results, evidence: Evidence) -> list[str]:
+def _cautions(results: Results, contests: Contests) -> list[str]:
+    evidence = contests.evidence
     cautions = []
     lost = tables.missing(results)
     if len(lost) and evidence.counts:
@@ -210,22 +246,15 @@ def _cautions(results: Results, evidence: Evidence) -> list[str]:
             f"The study is incomplete: {len(lost)} of {cells_of_all} (family, level) pairs "
             f"lack confirm trials: {cells}. Families are compared over the seeds they share."
         )
-    seeds = [len(cell.seeds) for cell in evidence.counts.values()]
-    if seeds and min(seeds) == 1:
-        cautions.append(
-            "Some scores rest on a single seed: their intervals hold the luck of the test images, not of training."
-        )
-    elif seeds and min(seeds) < FEW_SEEDS:
-        cautions.append(
-            f"With {min(seeds)} seeds the intervals are rough: they are widened for so few seeds, and may still be off."
-        )
+    cautions += _few(contests)
     levels = results.meta["levels"]
     families = {key.family for key in evidence.counts}
     if len(families) > 2:
+        pairs = len(families) * (len(families) - 1) // 2
         cautions.append(
-            f"Intervals are 95 % each, not corrected for looking at many: of {len(families) - 1} comparisons per "
-            f"level, about {(len(families) - 1) * 0.05:.2g} would separate by chance if all families were equal. The "
-            "family with the highest value is in part the luckiest."
+            f"The intervals are 95 % each. Of the {pairs} pairs per level only the test over images is corrected for "
+            "looking at many (Holm): luck in training can still set apart families that are equal, in at most 5 % of "
+            "pairs. The family with the highest value is in part the luckiest."
         )
     search = results.meta["study"]["search"]
     if evidence.counts and search.get("levels") == "reference" and len(levels) > 1:
@@ -250,6 +279,47 @@ def _cautions(results: Results, evidence: Evidence) -> list[str]:
     silent = [f for f in results.meta["families"] if f not in families]
     if silent and evidence.counts:
         cautions.append(f"Without any confirmed score, and so in no comparison: {listed(silent)}.")
+    return cautions
+
+
+def _few(contests: Contests) -> list[str]:
+    """Say where seeds or test images are too few for what the verdicts ask."""
+    counts = contests.evidence.counts
+    if not counts:
+        return []
+    cautions = []
+    seeds = min(len(cell.seeds) for cell in counts.values())
+    images = min(len(cell.images) for cell in counts.values())
+    if seeds == 1:
+        where = (
+            "Everything rests on a single seed"
+            if all(len(cell.seeds) == 1 for cell in counts.values())
+            else "Some scores rest on a single seed"
+        )
+        cautions.append(
+            f"{where}: intervals then hold the luck of the test images, not of training, and no family is called "
+            "better or equivalent on them."
+        )
+    elif seeds < FEW_SEEDS:
+        cautions.append(
+            f"With {seeds} seeds the intervals are rough: they are widened for so few seeds, and may still be off."
+        )
+    if images == 1:
+        cautions.append(
+            "Some scores rest on a single test image: their intervals hold the luck of training, not of the test set."
+        )
+    mute = [contests.at(level) for level in contests.levels]
+    mute = [contest for contest in mute if contest.pairs and contest.least >= ALPHA]
+    if mute and seeds > 1:
+        most = max(pair.images for contest in mute for pair in contest.pairs.values())
+        pairs = max(len(contest.pairs) for contest in mute)
+        cautions.append(
+            f"At {listed(percent(contest.level or 0.0) for contest in mute)} no family can be called better, however "
+            f"large its lead: with {most} test {'image that shows' if most == 1 else 'images that show'} a minority "
+            f"class and {pairs} {'pair' if pairs == 1 else 'pairs'} the smallest p-value possible is "
+            f"{min(contest.least for contest in mute):.2g} after correction, not below {ALPHA:g}. More test images "
+            "would settle it, more seeds would not."
+        )
     return cautions
 
 

@@ -1,4 +1,4 @@
-"""Who differs from whom, by paired differences over the same seeds and test images."""
+"""Families seen from the best one, from the baseline and from their own defaults, by the verdicts of `pairs`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from sweeper.report.evidence import ALL, POINTS, Evidence, Key, Point
+from sweeper.report.evidence import ALL, Evidence, Key, Point
+from sweeper.report.pairs import Contests, Entrant, Pair, compare
 from sweeper.report.searched import tunable
 from sweeper.report.statistics import Interval
+from sweeper.report.verdict import ROPE, Verdict
 from sweeper.results.schema import MINORITY
 
 if TYPE_CHECKING:
@@ -36,6 +38,11 @@ class Headline:
         shown = METRIC_NAMES[self.metric]
         return f"mean {shown} over all classes" if self.klass == ALL else f"minority {shown}"
 
+    def margin(self, rope: float) -> str:
+        """Write a region of practical equivalence: `1 IoU point`."""
+        points = f"{100 * rope:.4g}"
+        return f"{points} {METRIC_NAMES[self.metric]} {'point' if points == '1' else 'points'}"
+
 
 def headline(results: Results) -> Headline:
     """Read the score from `search.metric`, e.g. `minority_iou` or `mean_iou`."""
@@ -56,6 +63,8 @@ class Standing:
     score: Interval
     behind: Interval | None
     """The leader's score minus this family's, paired; None for the leader itself or where nothing is common."""
+    verdict: Verdict
+    """Of the leader against it; for the leader itself, `OPEN`."""
     leads: float
     """Share of repetitions in which this family scores highest; NaN where the families share no seed or image."""
 
@@ -72,50 +81,54 @@ class Ranking:
         return self.standings[0]
 
     @property
-    def tied(self) -> tuple[Standing, ...]:
-        """Families whose difference from the leader includes 0, or could not be formed."""
-        return tuple(s for s in self.standings[1:] if s.behind is None or not s.behind.excludes_zero)
+    def trailing(self) -> tuple[Standing, ...]:
+        """Families the leader is better than."""
+        return tuple(s for s in self.standings[1:] if s.verdict is Verdict.BETTER)
 
     @property
-    def trailing(self) -> tuple[Standing, ...]:
-        return tuple(s for s in self.standings[1:] if s.behind is not None and s.behind.excludes_zero)
+    def equivalent(self) -> tuple[Standing, ...]:
+        """Families that differ from the leader by no more than matters."""
+        return tuple(s for s in self.standings[1:] if s.verdict is Verdict.EQUIVALENT)
+
+    @property
+    def open(self) -> tuple[Standing, ...]:
+        """Families of which it is not known whether the leader is better; those it shares nothing with among them."""
+        return tuple(s for s in self.standings[1:] if s.verdict not in (Verdict.BETTER, Verdict.EQUIVALENT))
+
+    @property
+    def tied(self) -> tuple[Standing, ...]:
+        """Families the leader is not better than, for either reason."""
+        return tuple(s for s in self.standings[1:] if s.verdict is not Verdict.BETTER)
 
 
-def rank(
-    evidence: Evidence,
-    families: Sequence[str],
-    level: float,
-    metric: str,
-    klass: str = MINORITY,
-    point: Point = "argmax",
-) -> Ranking | None:
+def rank(contests: Contests, level: float, point: Point = "argmax") -> Ranking | None:
     """Rank the tuned families at a level; None where none has a defined score there."""
-    keys = [Key(family, level, "tuned", point) for family in families]
-    found = {key: evidence.scores(key, (metric,), (klass,))[klass, metric] for key in keys if key in evidence.counts}
-    defined = {key: score for key, score in found.items() if score.mean == score.mean}
-    if not defined:
+    contest = contests.at(level, point)
+    if not contest.order:
         return None
-    order = sorted(defined, key=lambda key: -defined[key].mean)
-    shares = evidence.lead_shares(order, metric, klass)
-    return Ranking(
-        level,
-        tuple(
+    keys = [Key(family, level, "tuned", point) for family in contest.order]
+    shares = contests.evidence.lead_shares(keys, contests.metric, contests.klass)
+    leader = contest.order[0]
+    found = []
+    for key in keys:
+        pair = contest.of(leader, key.family)
+        found.append(
             Standing(
                 family=key.family,
-                score=defined[key],
-                behind=None if key == order[0] else evidence.difference(order[0], key, metric, klass),
+                score=contests.evidence.score(key, contests.metric, contests.klass),
+                behind=None if pair is None else pair.difference,
+                verdict=Verdict.OPEN if pair is None else pair.verdict,
                 leads=shares.get(key, float("nan")),
             )
-            for key in order
-        ),
-    )
+        )
+    return Ranking(level, tuple(found))
 
 
 def standings(rankings: Sequence[Ranking]) -> pd.DataFrame:
     """Return all rankings as one frame.
 
     Columns: level, rank, family, score, score_low, score_high, behind, behind_low, behind_high (the leader's score
-    minus this family's, paired), leads.
+    minus this family's, paired), verdict (of the leader against it; empty for the leader), leads.
     """
     nothing = Interval(float("nan"), float("nan"), float("nan"))
     rows = []
@@ -123,79 +136,67 @@ def standings(rankings: Sequence[Ranking]) -> pd.DataFrame:
         for place, one in enumerate(ranking.standings, start=1):
             behind = one.behind or nothing
             score = (one.score.mean, one.score.low, one.score.high)
-            rows.append((ranking.level, place, one.family, *score, behind.mean, behind.low, behind.high, one.leads))
-    columns = ["score", "score_low", "score_high", "behind", "behind_low", "behind_high"]
+            verdict = str(one.verdict) if place > 1 else ""
+            rows.append(
+                (ranking.level, place, one.family, *score, behind.mean, behind.low, behind.high, verdict, one.leads)
+            )
+    columns = ["score", "score_low", "score_high", "behind", "behind_low", "behind_high", "verdict"]
     return pd.DataFrame(rows, columns=["level", "rank", "family", *columns, "leads"])
 
 
-def against(evidence: Evidence, results: Results, other: str, score: Headline) -> pd.DataFrame:
-    """Return each tuned family minus the tuned family `other`, per level, at both operating points.
-
-    Columns: family, level, then `difference`, `low`, `high` at each of `argmax` and `shifted` (prefixed), and
-    `reading`: whether the difference survives equal tuning of the threshold.
-    """
-    rows = []
-    for level in results.meta["levels"]:
-        for family in results.meta["families"]:
-            if family == other:
-                continue
-            found = {
-                point: evidence.difference(
-                    Key(family, level, "tuned", point), Key(other, level, "tuned", point), score.metric, score.klass
-                )
-                for point in POINTS
-            }
-            if found["argmax"] is None or found["shifted"] is None:
-                continue
-            row: dict[str, object] = {"family": family, "level": level}
-            for point, difference in found.items():
-                assert difference is not None
-                row |= {f"{point}_difference": difference.mean, f"{point}_low": difference.low,
-                        f"{point}_high": difference.high}  # fmt: skip
-            rows.append(row | {"reading": survival(found["argmax"], found["shifted"])})
-    columns = ["family", "level", *(f"{p}_{c}" for p in POINTS for c in ("difference", "low", "high")), "reading"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def survival(argmax: Interval, shifted: Interval) -> str:
+def survival(argmax: Pair, shifted: Pair) -> str:
     """Say in a word or two what equal tuning of the threshold does to a difference."""
-    if not argmax.excludes_zero and not shifted.excludes_zero:
+    before, after = argmax.verdict, shifted.verdict
+    if not before.separable and not after.separable:
         return "not separable at either point"
-    if argmax.excludes_zero and not shifted.excludes_zero:
+    if not after.separable:
         return "no longer separable once thresholds are tuned alike"
-    if shifted.excludes_zero and not argmax.excludes_zero:
+    if not before.separable:
         return "separable only once thresholds are tuned alike"
-    return "survives" if (argmax.mean > 0) == (shifted.mean > 0) else "turns round once thresholds are tuned alike"
+    return "survives" if before is after else "turns round once thresholds are tuned alike"
 
 
-def tuned_vs_default(evidence: Evidence, results: Results, score: Headline) -> pd.DataFrame:
+SAME = "the search chose the default"
+
+
+def tuning(
+    evidence: Evidence, results: Results, level: float, score: Headline, *, rope: float = ROPE
+) -> dict[str, Pair]:
+    """Return what the search gained at a level: tuned minus default, by family, judged side by side.
+
+    Families with nothing to tune are left out, and so are those without a score of both.
+    """
+    families = tunable(results)[0]
+    both = [
+        (Entrant("tuned", (Key(family, level, "tuned"),)), Entrant("default", (Key(family, level, "default"),)))
+        for family in families
+    ]
+    made = compare(evidence, both, score.metric, score.klass, rope=rope)
+    return {
+        family: pair
+        for family, pair in zip(families, made, strict=True)
+        if pair is not None and pair.difference.mean == pair.difference.mean
+    }
+
+
+def tuned_vs_default(evidence: Evidence, results: Results, score: Headline, *, rope: float = ROPE) -> pd.DataFrame:
     """Return what the search gained: tuned minus default per family and level, paired, at argmax.
 
-    Columns: family, level, default, tuned, difference, low, high, reading. A family whose search chose the default has
-    difference 0 and says so; one with nothing to tune has no row.
+    Columns: family, level, default, tuned, difference, low, high, reading: the verdict on the tuned setting. A family
+    whose search chose the default has difference 0 and says so; one with nothing to tune has no row.
     """
     columns = ["family", "level", "default", "tuned", "difference", "low", "high", "reading"]
+    levels = results.meta["levels"]
+    found = {level: tuning(evidence, results, level, score, rope=rope) for level in levels}
     rows = []
     for family in tunable(results)[0]:
-        for level in results.meta["levels"]:
-            tuned, default = Key(family, level, "tuned"), Key(family, level, "default")
-            found = evidence.difference(tuned, default, score.metric, score.klass)
-            if found is None:
+        for level in levels:
+            pair = found[level].get(family)
+            if pair is None:
                 continue
-            values = [
-                evidence.scores(key, (score.metric,), (score.klass,))[score.klass, score.metric].mean
-                for key in (default, tuned)
-            ]
-            same = evidence.same(tuned, default)
-            reading = "the search chose the default" if same else sign(found)
-            rows.append((family, level, *values, found.mean, found.low, found.high, reading))
+            tuned, default = Key(family, level, "tuned"), Key(family, level, "default")
+            values = [evidence.score(key, score.metric, score.klass).mean for key in (default, tuned)]
+            reading = SAME if evidence.same(tuned, default) else str(pair.verdict)
+            there = pair.difference
+            rows.append((family, level, *values, there.mean, there.low, there.high, reading))
     return pd.DataFrame(rows, columns=columns)
-
-
-def sign(difference: Interval) -> str:
-    """Say which way a difference goes, if it can be told."""
-    if difference.mean != difference.mean:
-        return "undefined"
-    if not difference.excludes_zero:
-        return "not separable"
-    return "higher" if difference.mean > 0 else "lower"

@@ -187,62 +187,6 @@ def precision_recall(rows: pd.DataFrame, look: dict[str, Style]) -> Chart:
     return alt.concat(*panels, columns=_columns(panels))
 
 
-def dial(
-    rows: pd.DataFrame, *, symbol: str, values: tuple[float, float], log: bool, default: float | None, score: str
-) -> Chart:
-    """Draw the search of one hyperparameter: the search score, recall and precision over its value, a point per trial.
-
-    `rows` has value, level, status, measure, score; stopped trials are hollow. The dashed line is the default.
-    """
-    data = rows.copy()
-    data["background"] = [percent(level) for level in data["level"]]
-    levels = [percent(level) for level in sorted(data["level"].unique())]
-    measures = [name for name in (score, "recall", "precision") if name in set(data["measure"])]
-    x = alt.X(
-        "value:Q",
-        title=symbol,
-        scale=alt.Scale(type="log" if log else "linear", domain=list(values), nice=False, padding=6),
-        axis=alt.Axis(tickCount=5, labelOverlap="greedy", labelSeparation=8),
-    )
-    several = len(levels) > 1
-    color: Any = (
-        alt.Color(
-            "background:O",
-            sort=levels,
-            title="background",
-            scale=alt.Scale(domain=levels, range=_ramp(len(levels))),
-        )
-        if several
-        else alt.value("#2e7ebb")
-    )
-    tips = [
-        alt.Tooltip("value:Q", title=symbol, format=".4~g"),
-        alt.Tooltip("score:Q", format=".3f"),
-        alt.Tooltip("background:N"),
-        alt.Tooltip("status:N"),
-        alt.Tooltip("number:Q", title="trial"),
-    ]
-    panels = []
-    for measure in measures:
-        own = data[data["measure"] == measure]
-        domain = list(unit_domain(own["score"]))
-        y = alt.Y("score:Q", axis=_headed(measure), scale=alt.Scale(domain=domain, nice=False))
-        layers: list[alt.Chart] = []
-        if default is not None and values[0] <= default <= values[1]:
-            line = pd.DataFrame({"value": [default]})
-            layers.append(alt.Chart(line).mark_rule(strokeDash=[4, 3], color="#8a9099", strokeWidth=1.5).encode(x=x))
-        # One layer per status, and none for a status without trials: Vega warns of an axis without values.
-        for status in sorted(own["status"].unique(), reverse=True):
-            solid = status == "completed"
-            marks = alt.Chart(own[own["status"] == status]).mark_point(
-                filled=solid, size=70 if solid else 55, strokeWidth=1.5, opacity=0.95
-            )
-            layers.append(marks.encode(x=x, y=y, color=color, tooltip=tips))
-        panels.append(alt.layer(*layers).properties(width=PANEL - 35, height=190))
-    # Flush bounds: an axis label that overshoots must not push one panel out of line with the others.
-    return alt.hconcat(*panels, bounds="flush", spacing=48)
-
-
 def _shown(rows: pd.DataFrame, look: dict[str, Style]) -> pd.DataFrame:
     data = rows.copy()
     data["shown"] = [family if family in look else OTHER for family in data["family"]]
@@ -287,13 +231,6 @@ def _few_ticks() -> alt.Axis:
     return alt.Axis(tickCount=4, labelOverlap="greedy", labelSeparation=6)
 
 
-def _headed(title: str) -> alt.Axis:
-    # A title at a fixed place: a panel's own would move up with its highest axis label, out of line with the others.
-    return alt.Axis(
-        title=title, titleAngle=0, titleAlign="left", titleAnchor="end", titleX=0, titleY=-12, titleFontWeight="bold"
-    )
-
-
 def _by_metric(layers: alt.LayerChart | alt.FacetChart, metrics: Sequence[str]) -> alt.FacetChart:
     names = [METRIC_NAMES[metric] for metric in metrics]
     column = alt.Column("metric:N", sort=names, title=None, header=alt.Header(labelAnchor="start"))
@@ -303,16 +240,6 @@ def _by_metric(layers: alt.LayerChart | alt.FacetChart, metrics: Sequence[str]) 
 
 def _columns(panels: Sequence[object]) -> int:
     return 2 if len(panels) == 4 else 3
-
-
-# Viridis without its darkest and lightest ends, which would drown on a dark or a light ground.
-RAMP = np.array([(0x7E, 0x4F, 0xA8), (0x3B, 0x7D, 0xAB), (0x1F, 0x9E, 0x89), (0x7A, 0xB6, 0x48), (0xC9, 0xA2, 0x0B)])
-
-
-def _ramp(levels: int) -> list[str]:
-    at = np.linspace(0, len(RAMP) - 1, max(levels, 2))[:levels]
-    channels = [np.interp(at, np.arange(len(RAMP)), RAMP[:, channel]).round().astype(int) for channel in range(3)]
-    return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in zip(*channels, strict=True)]
 
 
 def _iso_iou() -> pd.DataFrame:

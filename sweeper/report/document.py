@@ -11,17 +11,18 @@ import pandas as pd
 
 from sweeper.report import comparisons
 from sweeper.report.answer import Answer, answer
+from sweeper.report.axes import Axes, axes
 from sweeper.report.comparisons import Headline
 from sweeper.report.evidence import Evidence, gather
+from sweeper.report.explored import Explored
 from sweeper.report.measured import measured
+from sweeper.report.pairs import Contests
 from sweeper.report.panels import PanelGrid, panel_grid
 from sweeper.report.theme import Style, styles
+from sweeper.report.verdict import ROPE as ROPE
 
 if TYPE_CHECKING:
     from sweeper.results.results import Results
-
-ROPE = 0.01
-"""Half the width of the region of practical equivalence: differences of up to one point of the score do not matter."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,22 @@ class Document:
         return measured(self.results, self.evidence)
 
     @cached_property
+    def axes(self) -> Axes:
+        return axes(self.results, self.evidence, self.score, rope=self.rope)
+
+    @cached_property
+    def explored(self) -> Explored:
+        return Explored(self.results, self.seed)
+
+    @cached_property
+    def contests(self) -> Contests:
+        """Every pair of tuned families in the headline score."""
+        levels = tuple(sorted(float(level) for level in self.results.meta["levels"]))
+        return Contests(self.evidence, tuple(self.families), levels, self.score.metric, self.score.klass, self.rope)
+
+    @cached_property
     def answer(self) -> Answer:
-        return answer(self.results, self.evidence)
+        return answer(self.results, self.contests)
 
     @cached_property
     def panels(self) -> PanelGrid | None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import product
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from sweeper.report import statistics
 from sweeper.report.statistics import Array, Interval
@@ -37,6 +39,20 @@ class Key(NamedTuple):
     point: Point = "argmax"
 
 
+class Shared(NamedTuple):
+    """The seeds and test images that several cells have in common, sorted."""
+
+    seeds: tuple[int, ...]
+    images: tuple[str, ...]
+
+
+class Scored(NamedTuple):
+    """One metric of one cell per seed: as it is (S,), and under every draw of images (S, R); NaN where undefined."""
+
+    actual: Array
+    drawn: Array
+
+
 @dataclass(frozen=True)
 class Counts:
     """Test counts of the confirm trials of one key."""
@@ -47,6 +63,15 @@ class Counts:
     images: tuple[str, ...]
     values: Array
     """(S, N, C, 4), `tp, fp, fn, tn` under the level weights; 0 where an image does not show a class."""
+
+    def of(self, shared: Shared) -> Array:
+        """Return the values of some of its seeds and images."""
+        if (self.seeds, self.images) == shared:
+            return self.values
+        seeds = {seed: index for index, seed in enumerate(self.seeds)}
+        images = {image: index for index, image in enumerate(self.images)}
+        rows, columns = [seeds[one] for one in shared.seeds], [images[one] for one in shared.images]
+        return self.values[np.ix_(rows, columns)]
 
 
 @dataclass(frozen=True)
@@ -68,94 +93,142 @@ class Evidence:
         """Return the interval of every (class, metric) of one cell."""
         cell = self.counts[key]
         resample = _resample(len(cell.seeds), len(cell.images), self.seed)
-        actual, drawn = statistics.pool(cell.values, resample)
-        found = {}
-        for klass in classes:
-            columns = self.columns(klass)
-            for metric in metrics:
-                found[klass, metric] = statistics.interval(
-                    statistics.score(actual[:, columns], metric),
-                    statistics.score(drawn[:, :, columns], metric),
-                    resample.seeds,
-                ).clipped(0.0, 1.0)
-        return found
+        columns = {klass: self.columns(klass) for klass in classes}
+        actual, drawn = (
+            np.stack(
+                [
+                    statistics.present_mean(values[..., columns[klass]]).T
+                    for values in (statistics.ratio(counts, metric) for metric in metrics)
+                    for klass in classes
+                ]
+            )
+            for counts in statistics.pool(cell.values, resample)
+        )
+        truth = statistics.targets(cell.values)
+        resting = np.array([statistics.effective(truth[:, columns[klass]]) for klass in classes])
+        found = statistics.intervals(actual, drawn, resample, np.tile(resting, len(metrics)))
+        names = [(klass, metric) for metric in metrics for klass in classes]
+        return {name: found.one(index).clipped(0.0, 1.0) for index, name in enumerate(names)}
+
+    def score(self, key: Key, metric: str, klass: str = MINORITY) -> Interval:
+        """Return the interval of one metric of one cell, in [0, 1]."""
+        cell = self.counts[key]
+        own = Shared(cell.seeds, cell.images)
+        scored = self.scored(key, metric, klass, own)
+        resting = self.resting(key, klass, own)
+        found = statistics.intervals(scored.actual[None], scored.drawn[None], self.resample(own), resting)
+        return found.one(0).clipped(0.0, 1.0)
 
     def difference(self, first: Key, second: Key, metric: str, klass: str = MINORITY) -> Interval | None:
         """Return the paired difference first − second, or None where they share no seed or no image."""
-        common = self.common([first, second])
-        if common is None:
+        shared = self.shared([first, second])
+        if shared is None:
             return None
-        (a, b), resample = common
-        columns = self.columns(klass)
-        return statistics.difference(a[:, :, columns], b[:, :, columns], metric, resample)
+        one, other = (self.scored(key, metric, klass, shared) for key in (first, second))
+        found = statistics.intervals(
+            (one.actual - other.actual)[None],
+            (one.drawn - other.drawn)[None],
+            self.resample(shared),
+            self.resting(first, klass, shared),
+        )
+        return found.one(0)
 
     def same(self, first: Key, second: Key) -> bool:
         """Whether both names stand for the same trials, as when a search kept the default."""
         return self.counts[first].trials == self.counts[second].trials
 
     def lead_shares(self, keys: Sequence[Key], metric: str, klass: str = MINORITY) -> dict[Key, float]:
-        """Return the share of repetitions in which each key scores highest, over the seeds and images all share."""
-        common = self.common(keys)
-        if common is None:
+        """Return the share of repetitions in which each key scores highest, over the seeds and images all share.
+
+        Keys that score alike share a repetition.
+        """
+        shared = self.shared(keys)
+        if shared is None:
             return {}
-        cells, resample = common
-        columns = self.columns(klass)
-        means = [
-            statistics.repetitions(
-                statistics.score(statistics.pool(values[:, :, columns], resample)[1], metric), resample.seeds
-            )
-            for values in cells
-        ]
-        stacked = np.where(np.isnan(means), -np.inf, np.stack(means))
-        wins = np.bincount(stacked.argmax(axis=0), minlength=len(keys)) / stacked.shape[1]
+        seeds = self.resample(shared).seeds
+        means = np.stack(
+            [statistics.repetitions(self.scored(key, metric, klass, shared).drawn.T, seeds) for key in keys]
+        )
+        # Rounded, so that twins, whose counts are added up in another order, stay twins.
+        stacked = np.where(np.isnan(means), -np.inf, means.round(12))
+        first = stacked == stacked.max(axis=0)
+        wins = (first / first.sum(axis=0)).mean(axis=1)
         return dict(zip(keys, wins.tolist(), strict=True))
 
-    def common(self, keys: Sequence[Key]) -> tuple[list[Array], statistics.Resample] | None:
-        """Return the counts of the keys over the seeds and images all share, and a resample of these."""
+    def shared(self, keys: Sequence[Key]) -> Shared | None:
+        """Return the seeds and images all keys have, or None where there are none."""
         cells = [self.counts[key] for key in keys if key in self.counts]
         if len(cells) < len(keys) or not cells:
             return None
-        seeds = sorted(set(cells[0].seeds).intersection(*(cell.seeds for cell in cells)))
-        images = sorted(set(cells[0].images).intersection(*(cell.images for cell in cells)))
-        if not seeds or not images:
+        seeds, images = cells[0].seeds, cells[0].images
+        for cell in cells[1:]:
+            # Nearly always the same for all: told apart first, since intersecting thousands of names takes time.
+            if cell.seeds != seeds:
+                seeds = tuple(sorted(set(seeds).intersection(cell.seeds)))
+            if cell.images != images:
+                images = tuple(sorted(set(images).intersection(cell.images)))
+        return Shared(seeds, images) if seeds and images else None
+
+    def common(self, keys: Sequence[Key]) -> tuple[list[Array], statistics.Resample] | None:
+        """Return the counts of the keys over the seeds and images all share, and a resample of these."""
+        shared = self.shared(keys)
+        if shared is None:
             return None
-        chosen = [
-            cell.values[np.ix_([cell.seeds.index(s) for s in seeds], [cell.images.index(i) for i in images])]
-            for cell in cells
-        ]
-        return chosen, _resample(len(seeds), len(images), self.seed)
+        return [self.counts[key].of(shared) for key in keys], self.resample(shared)
+
+    def resample(self, shared: Shared) -> statistics.Resample:
+        """Return the draws of these seeds and images: the same for all cells that are scored on them."""
+        return _resample(len(shared.seeds), len(shared.images), self.seed)
+
+    def scored(self, key: Key, metric: str, klass: str, shared: Shared) -> Scored:
+        """Return one metric of one cell over some of its seeds and images; kept, since every pair asks again."""
+        return self._memory(key, metric, klass, shared)
+
+    def image_scores(self, key: Key, metric: str, klass: str, shared: Shared) -> Array:
+        """Return a metric of every single image, (S, N), mean over the classes it shows; NaN where it shows none."""
+        return statistics.score(self.counts[key].of(shared)[:, :, self.columns(klass)], metric)
+
+    def resting(self, key: Key, klass: str, shared: Shared) -> float:
+        """Return how many images a score rests on; see `statistics.effective`."""
+        return statistics.effective(statistics.targets(self.counts[key].of(shared)[:, :, self.columns(klass)]))
+
+    @cached_property
+    def _memory(self) -> Callable[[Key, str, str, Shared], Scored]:
+        return lru_cache(maxsize=512)(self._scored)
+
+    def _scored(self, key: Key, metric: str, klass: str, shared: Shared) -> Scored:
+        values = self.counts[key].of(shared)[:, :, self.columns(klass)]
+        actual, drawn = statistics.pool(values, self.resample(shared))
+        return Scored(statistics.score(actual, metric), np.ascontiguousarray(statistics.score(drawn, metric).T))
 
 
 def gather(results: Results, *, seed: int = 0) -> Evidence:
     """Collect the per-image test counts of every completed confirm trial."""
     trials = confirmed(results)
-    names = [str(entry["name"]) for entry in results.meta["data"]["classes"]]
-    by_index = {entry["index"]: str(entry["name"]) for entry in results.meta["data"]["classes"]}
-    scores = results.scores
-    wanted = pc.and_(
-        pc.and_(pc.is_valid(scores["image"]), pc.equal(scores["split"], "test")),
-        pc.is_in(scores["metric"], pa.array(COUNT_METRICS)),
-    )
-    rows = scores.filter(wanted).to_pandas()
-    seen = set(rows["class"].unique())
-    classes = tuple(name for name in names if name in seen)
-    rows["class"] = pd.Categorical(rows["class"], classes).codes
-    rows["metric"] = pd.Categorical(rows["metric"], COUNT_METRICS).codes
-    groups = dict(iter(rows.groupby(["key", "point"])[["image", "class", "metric", "value"]]))
+    data = results.meta["data"]
+    by_index = {entry["index"]: str(entry["name"]) for entry in data["classes"]}
+    recorded = _recorded(results.scores, trials["key"].tolist(), list(by_index.values()))
+    keys, seeds = trials["key"].tolist(), trials["seed"].tolist()
+    flags = {setting: trials[f"is_{setting}"].tolist() for setting in SETTINGS}
+    cells: dict[tuple[str, float], list[int]] = {}
+    for row, cell in enumerate(zip(trials["family"].tolist(), trials["level"].tolist(), strict=True)):
+        cells.setdefault(cell, []).append(row)
+    stacked: dict[tuple[tuple[int, ...], int], Counts | None] = {}
     counts: dict[Key, Counts] = {}
-    for (family, level), cell in trials.groupby(["family", "level"], sort=False):
-        for setting in SETTINGS:
-            chosen = cell[cell["is_tuned" if setting == "tuned" else "is_default"]].sort_values("seed")
-            for point in POINTS:
-                kept = [
-                    (str(key), int(number))
-                    for key, number in zip(chosen["key"], chosen["seed"], strict=True)
-                    if (key, point) in groups
-                ]
-                if kept:
-                    frames = [groups[key, point] for key, _ in kept]
-                    counts[Key(str(family), float(str(level)), setting, point)] = _stack(kept, frames, classes)
-    minority = tuple(by_index[index] for index in results.meta["data"]["minority"] if by_index[index] in classes)
+    for family, level, setting in product(results.meta["families"], results.meta["levels"], SETTINGS):
+        ordered = sorted(cells.get((family, level), []), key=lambda row: int(seeds[row]))
+        for number, point in enumerate(POINTS):
+            rows = tuple(row for row in ordered if flags[setting][row] and recorded.present[row, number].any())
+            # Where the search kept the default, both settings are the same trials: stacked once.
+            if rows and (rows, number) not in stacked:
+                stacked[rows, number] = recorded.stack(
+                    rows, number, [keys[row] for row in rows], [int(seeds[row]) for row in rows]
+                )
+            found = stacked[rows, number] if rows else None
+            if found is not None:
+                counts[Key(family, level, setting, point)] = found
+    classes = recorded.classes
+    minority = tuple(by_index[index] for index in data["minority"] if by_index[index] in classes)
     return Evidence(counts=counts, classes=classes, minority=minority, seed=seed)
 
 
@@ -167,17 +240,52 @@ def confirmed(results: Results) -> pd.DataFrame:
     return found
 
 
-def _stack(trials: Sequence[tuple[str, int]], frames: Sequence[pd.DataFrame], classes: tuple[str, ...]) -> Counts:
-    """Stack one frame of (image, class, metric, value) per (key, seed), over the images all were tested on."""
-    images = tuple(sorted(set.intersection(*(set(frame["image"]) for frame in frames))))
-    values = np.zeros((len(frames), len(images), len(classes), len(COUNT_METRICS)))
-    for layer, frame in zip(values, frames, strict=True):
-        rows = pd.Index(images).get_indexer(frame["image"])
-        kept = rows >= 0
-        value = frame["value"].fillna(0.0).to_numpy(np.float64)
-        layer[rows[kept], frame["class"].to_numpy()[kept], frame["metric"].to_numpy()[kept]] = value[kept]
-    keys, seeds = zip(*trials, strict=True)
-    return Counts(trials=keys, seeds=seeds, images=images, values=values)
+@dataclass(frozen=True)
+class _Recorded:
+    """The counts of all confirm trials as one array."""
+
+    classes: tuple[str, ...]
+    """Those some test image was counted for, in the order of the data."""
+    images: tuple[str, ...]
+    values: Array
+    """(T, 2, N, C, 4) over trials, points and all images."""
+    present: NDArray[np.bool_]
+    """(T, 2, N): whether the trial was scored on the image."""
+
+    def stack(self, rows: tuple[int, ...], point: int, keys: list[str], seeds: list[int]) -> Counts | None:
+        """Return the counts of some trials over the images all were tested on; None where there are none."""
+        chosen = np.flatnonzero(self.present[rows, point].all(axis=0))
+        if not len(chosen):
+            return None
+        images = tuple(self.images[index] for index in chosen.tolist())
+        return Counts(tuple(keys), tuple(seeds), images, self.values[:, point][np.ix_(np.array(rows), chosen)])
+
+
+def _recorded(scores: pa.Table, keys: list[str], names: list[str]) -> _Recorded:
+    """Sort the rows of `scores` into one array: millions of rows, so that nothing is done row by row in Python."""
+    wanted = pc.and_(
+        pc.and_(pc.is_valid(scores["image"]), pc.equal(scores["split"], "test")),
+        pc.and_(
+            pc.is_in(scores["metric"], pa.array(COUNT_METRICS)), pc.is_in(scores["key"], pa.array(keys, pa.string()))
+        ),
+    )
+    rows = scores.filter(wanted)
+    seen = set(pc.unique(rows["class"]).to_pylist())
+    classes = tuple(name for name in names if name in seen)
+    images = tuple(sorted(pc.unique(rows["image"]).to_pylist()))
+    shape = (len(keys), len(POINTS), len(images), len(classes), len(COUNT_METRICS))
+    columns = ("key", "point", "image", "class", "metric")
+    found = [
+        pc.index_in(rows[column], pa.array(values, pa.string())).fill_null(-1).to_numpy()
+        for column, values in zip(columns, (keys, POINTS, images, classes, COUNT_METRICS), strict=True)
+    ]
+    known = np.logical_and.reduce([codes >= 0 for codes in found])
+    places = tuple(codes[known].astype(np.intp) for codes in found)
+    values = np.zeros(shape)
+    values[places] = rows["value"].fill_null(0.0).to_numpy()[known]
+    present = np.zeros(shape[:3], bool)
+    present[places[:3]] = True
+    return _Recorded(classes, images, values, present)
 
 
 @lru_cache(maxsize=32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -38,6 +39,11 @@ class Figure:
         spec.pop("$schema", None)
         return {**spec, "config": CONFIG}
 
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """What is drawn, as plain rows: all data sets of the chart, one after the other, under one set of columns."""
+        return [row for rows in self.spec.get("datasets", {}).values() for row in rows]
+
     @cached_property
     def script(self) -> str:
         """The specification as JSON that is safe inside a `script` element."""
@@ -46,7 +52,7 @@ class Figure:
 
     @cached_property
     def svg(self) -> str:
-        return str(vl_convert.vegalite_to_svg({**self.spec, "background": "white"}, vl_version=VEGA_LITE))
+        return _steady(str(vl_convert.vegalite_to_svg({**self.spec, "background": "white"}, vl_version=VEGA_LITE)))
 
     @cached_property
     def pdf(self) -> bytes:
@@ -55,3 +61,13 @@ class Figure:
     @cached_property
     def png(self) -> bytes:
         return bytes(vl_convert.svg_to_png(self.svg, scale=PNG_SCALE))
+
+
+def _steady(svg: str) -> str:
+    """Number the ids of a drawing by where they first occur: Vega goes on counting from one drawing to the next."""
+    names: dict[str, str] = {}
+
+    def numbered(found: re.Match[str]) -> str:
+        return found[1] + names.setdefault(found[2], f"part{len(names)}")
+
+    return re.sub(r'(\bid="|url\(#|href="#)([^")]+)', numbered, svg)

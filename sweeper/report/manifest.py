@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweeper.report.section import Section
+from sweeper.results.digest import digest
 
 if TYPE_CHECKING:
     from sweeper.report.document import Document
@@ -19,14 +21,14 @@ FILE = "report.json"
 _PART = re.compile(r"(figures|tables)/[A-Za-z0-9_]+\.(svg|png|pdf|csv|tex|parquet)")
 
 
-def to_json(document: Document, sections: Sequence[Section], *, files: Sequence[str]) -> bytes:
-    """Return the manifest: what was asked, the answer, every table in full, and the names of all files."""
+def about(document: Document) -> dict[str, Any]:
+    """Return what a report is about and how it was asked for: the head of its manifest."""
     meta = document.results.meta
     answer = document.answer
-    content = {
-        "report": VERSION,
+    return {
         "study": meta["study"]["name"],
         "data": {"name": meta["data"]["name"], "fingerprint": meta["data"]["fingerprint"]},
+        "results": digest(document.results),
         "selection": meta.get("selection"),
         "versions": meta.get("versions"),
         "settings": {"seed": document.seed, "rope": document.rope, "dials": [list(pair) for pair in document.dials]},
@@ -36,6 +38,15 @@ def to_json(document: Document, sections: Sequence[Section], *, files: Sequence[
             "findings": [{"title": one.title, "text": one.text} for one in answer.findings],
             "cautions": list(answer.cautions),
         },
+    }
+
+
+def to_json(head: Mapping[str, Any], sections: Sequence[Section], *, files: Sequence[str]) -> bytes:
+    """Return the manifest: its head, every table in full, and the names of all files."""
+    content = {
+        "report": VERSION,
+        "made_with": made_with(),
+        **head,
         "tables": {
             name: {
                 "title": table.title,
@@ -56,6 +67,11 @@ def to_json(document: Document, sections: Sequence[Section], *, files: Sequence[
         "files": list(files),
     }
     return (json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode()
+
+
+def made_with() -> dict[str, str]:
+    """Return the versions that the numbers and drawings of a report may depend on."""
+    return {name: version(name) for name in ("sweeper", "numpy", "scipy", "pandas", "altair", "vl-convert-python")}
 
 
 def left_behind(folder: Path, files: Collection[str]) -> list[Path]:

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeper.files import write_bytes
+from sweeper.report.dial_pairs import named
 from sweeper.report.document import ROPE, Document
-from sweeper.report.manifest import left_behind, to_json
+from sweeper.report.exports import figure_files, table_files
+from sweeper.report.manifest import about, left_behind, to_json
 from sweeper.report.section import Section
 from sweeper.report.sections import build_sections
-from sweeper.report.tabular import to_csv, to_parquet
 from sweeper.report.templating import render_page, render_part, writing_to
-from sweeper.report.typeset import to_latex
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,12 +44,45 @@ def build_report(
     Raises: ResultsError when a panel cannot be read or the folder cannot be written; UserError for `dials` that no
         family has.
     """
+    named(results, dials)  # A misspelled name is said at once, not after a minute.
     return write_report(Document(results, seed=seed, rope=rope, dials=tuple(dials), pictures=panels), folder)
 
 
 def write_report(document: Document, folder: Path) -> Path:
     """Write a document as `build_report` does; what it has computed is not computed again."""
-    files = render(document)
+    return write(render(document), folder)
+
+
+def render(document: Document) -> dict[str, bytes]:
+    """Return the content of every file of the report by its path, the page last."""
+    words = {"document": document, "meta": document.results.meta}
+    return assemble(list(build_sections(document)), words, about(document))
+
+
+def assemble(
+    sections: Sequence[Section],
+    words: Mapping[str, object],
+    head: Mapping[str, object],
+    *,
+    page: str = "report",
+    parts: str = "sections",
+) -> dict[str, bytes]:
+    """Return the files of a page made of sections, the page itself last.
+
+    Args:
+        words: What all of its templates see.
+        head: What its manifest says first.
+        page: Template of the whole page.
+        parts: Folder of the sections' templates.
+    """
+    files = _parts(sections)
+    pages = {f"report.{kind}": _page(kind, sections, words, page, parts) for kind in ("md", "html")}
+    files["report.json"] = to_json(head, sections, files=sorted({*files, *pages, "report.json"}))
+    return files | pages
+
+
+def write(files: Mapping[str, bytes], folder: Path) -> Path:
+    """Write a page's files into `folder`; see `build_report`. Returns the path of the page."""
     with writing_to(folder, "report"):
         outdated = left_behind(folder, files)
         for name, content in files.items():
@@ -59,37 +92,23 @@ def write_report(document: Document, folder: Path) -> Path:
     return folder / "report.html"
 
 
-def render(document: Document) -> dict[str, bytes]:
-    """Return the content of every file of the report by its path, the page last."""
-    sections = list(build_sections(document))
-    files = _parts(sections)
-    words = {"document": document, "meta": document.results.meta}
-    pages = {f"report.{kind}": _page(kind, sections, words) for kind in ("md", "html")}
-    files["report.json"] = to_json(document, sections, files=sorted({*files, *pages, "report.json"}))
-    return files | pages
-
-
-def _page(kind: str, sections: Sequence[Section], words: Mapping[str, object]) -> bytes:
+def _page(kind: str, sections: Sequence[Section], words: Mapping[str, object], page: str, parts: str) -> bytes:
     filled = []
     for section in sections:
         own = {**words, "section": section, "tables": section.tables, "figures": section.figures, **section.words}
-        body = render_part(f"sections/{section.name}.{kind}", own)
+        body = render_part(f"{parts}/{section.name}.{kind}", own)
         filled.append({"name": section.name, "title": section.title, "body": body})
-    return render_page(f"report.{kind}", {**words, "sections": filled})
+    return render_page(f"{page}.{kind}", {**words, "sections": filled})
 
 
 def _parts(sections: Sequence[Section]) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     for section in sections:
-        for name, figure in section.figures.items():
+        for figure in section.figures.values():
             if figure is not None:
-                files[f"figures/{name}.svg"] = figure.svg.encode()
-                files[f"figures/{name}.png"] = figure.png
-                files[f"figures/{name}.pdf"] = figure.pdf
-        for name, table in section.tables.items():
+                files |= figure_files(figure)
+        files |= section.files
+        for table in section.tables.values():
             if table is not None:
-                files[f"tables/{name}.csv"] = to_csv(table)
-                files[f"tables/{name}.parquet"] = to_parquet(table)
-                if table.tidy.head:
-                    files[f"tables/{name}.tex"] = to_latex(table).encode()
+                files |= table_files(table)
     return files

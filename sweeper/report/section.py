@@ -19,5 +19,7 @@ class Section:
     tables: Mapping[str, Table | None] = field(default_factory=dict)
     """By the name of their files; None where the results have nothing for it."""
     figures: Mapping[str, Figure | None] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """Other files of the section, by their names beside the page."""
     words: Mapping[str, object] = field(default_factory=dict)
     """Whatever else its templates say."""

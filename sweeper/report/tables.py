@@ -6,7 +6,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import pyarrow.compute as pc
 
 from sweeper.report.evidence import confirmed
 from sweeper.report.measured import select
@@ -26,12 +25,18 @@ def shown_levels(results: Results) -> list[float]:
     return sorted({float(results.meta["reference"]), max(results.meta["levels"])})
 
 
-def design_space(results: Results, measured: pd.DataFrame) -> pd.DataFrame:
-    """Place every family on the two axes with its measured minority scores, tuned, at argmax.
+def design_space(results: Results, measured: pd.DataFrame, axes: pd.DataFrame) -> pd.DataFrame:
+    """Place every family on the two axes, by its labels and by what was measured, with its minority scores.
 
-    Columns: overlap, tradeoff, family, level, then mean, low and high of `PLANE_METRICS` (prefixed), seeds. A family
-    without a confirmed score has NaN. Rows cover `shown_levels`.
+    Columns: overlap, tradeoff, family, level, then mean, low and high of `PLANE_METRICS` (prefixed), tuned, at argmax;
+    seeds; and all other columns of `axes`, which is `Axes.frame`. A family without a confirmed score has NaN. Rows
+    cover `shown_levels`.
     """
+    found = select(measured, setting="tuned", point="argmax", class_=MINORITY)
+    by_place = {
+        (row["family"], row["level"], row["metric"]): (row["mean"], row["low"], row["high"], row["seeds"])
+        for row in found.to_dict("records")
+    }
     rows = []
     for family, about in results.meta["families"].items():
         for level in shown_levels(results):
@@ -40,15 +45,14 @@ def design_space(results: Results, measured: pd.DataFrame) -> pd.DataFrame:
                 "tradeoff": about["tradeoff"],
                 "family": family,
                 "level": level,
+                "seeds": 0,
             }
-            found = select(measured, family=family, level=level, setting="tuned", point="argmax", class_=MINORITY)
-            by_metric = found.set_index("metric")
             for metric in PLANE_METRICS:
-                for column, name in (("mean", metric), ("low", f"{metric}_low"), ("high", f"{metric}_high")):
-                    row[name] = by_metric.at[metric, column] if metric in by_metric.index else float("nan")
-            row["seeds"] = int(found["seeds"].max()) if len(found) else 0
+                mean, low, high, seeds = by_place.get((family, level, metric), (float("nan"),) * 3 + (0,))
+                row |= {metric: mean, f"{metric}_low": low, f"{metric}_high": high}
+                row["seeds"] = max(row["seeds"], seeds)
             rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).merge(axes, how="left", on=["overlap", "tradeoff", "family"])
 
 
 def chosen_settings(results: Results) -> pd.DataFrame:
@@ -138,32 +142,6 @@ def budget(results: Results) -> pd.DataFrame:
     """Return the ledger of the search, one row per cell, with the trials and epochs it used."""
     columns = ["family", "level", "trials", "completed", "stopped", "failed", "epochs", "seconds"]
     return pd.DataFrame(results.meta.get("ledger") or [], columns=columns)
-
-
-def failures(results: Results) -> pd.DataFrame:
-    """Return how often each family went wrong, over search and confirm.
-
-    Columns: family, trials, failed, collapsed (ended without finding one minority pixel, on validation in the search
-    and on test in confirm), share (of both), reason (the most common one).
-    """
-    trials = results.trials.to_pandas()
-    scores = results.scores
-    wanted = pc.and_(
-        pc.and_(pc.is_null(scores["image"]), pc.equal(scores["class"], MINORITY)),
-        pc.and_(pc.equal(scores["point"], "argmax"), pc.equal(scores["metric"], "recall")),
-    )
-    recall = scores.filter(wanted).to_pandas()
-    # A confirm trial has scores on both splits; a trial collapsed if any of them shows it.
-    collapsed = set(recall[recall["value"] == 0]["key"])
-    rows = []
-    for family in results.meta["families"]:
-        own = trials[trials["family"] == family]
-        failed = own[own["status"] == "failed"]
-        gone = own[(own["status"] == "completed") & own["key"].isin(collapsed)]
-        reasons = failed["reason"].dropna().value_counts()
-        share = (len(failed) + len(gone)) / len(own) if len(own) else float("nan")
-        rows.append((family, len(own), len(failed), len(gone), share, reasons.index[0] if len(reasons) else ""))
-    return pd.DataFrame(rows, columns=["family", "trials", "failed", "collapsed", "share", "reason"])
 
 
 def missing(results: Results) -> pd.DataFrame:

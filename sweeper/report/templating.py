@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import base64
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -15,25 +15,10 @@ import vl_convert
 from markupsafe import Markup
 
 from sweeper.errors import ResultsError
+from sweeper.report.escaping import visible
 from sweeper.report.figure import VEGA_LITE, Figure
 from sweeper.report.typeset import markdown_text, to_markdown
 from sweeper.report.writing import listed, number, percent
-
-_EMBED = """
-const charts = document.querySelectorAll('[data-chart]');
-for (const place of charts) {
-  const spec = JSON.parse(document.getElementById('spec-' + place.dataset.chart).textContent);
-  const options = {
-    // Without a $schema vega-embed guesses, and takes a concatenation for Vega.
-    mode: 'vega-lite',
-    renderer: 'svg',
-    actions: {export: true, source: false, compiled: false, editor: false},
-    downloadFileName: place.dataset.chart,
-    tooltip: {theme: 'custom'},
-  };
-  vegaEmbed(place, spec, options).catch((error) => console.error(place.dataset.chart, error));
-}
-"""
 
 
 def render_page(name: str, words: dict[str, object], *, package: str = "sweeper.report") -> bytes:
@@ -65,17 +50,26 @@ def _environment(package: str) -> jinja2.Environment:
         loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package), jinja2.PackageLoader("sweeper.report")]),
         autoescape=jinja2.select_autoescape(enabled_extensions=("html", "html.j2"), default=False),
         undefined=jinja2.StrictUndefined,
+        finalize=_finalize,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"md": markdown_text, "markdown_table": to_markdown, "picture": _picture}
+    environment.filters |= {"md": markdown_text, "markdown_table": to_markdown, "drawing": _drawing}
     environment.globals |= {"script": _script, "style": _style, "specification": _specification, "inlined": _inlined}
     environment.globals |= {"percent": percent, "number": number, "listed": listed}
     return environment
 
 
-def _picture(figure: Figure) -> str:
-    return f"data:image/svg+xml;base64,{base64.b64encode(figure.svg.encode()).decode('ascii')}"
+def _finalize(value: object) -> object:
+    """Show what is hidden in a name. Markup is ours, and holds names that were shown before."""
+    return visible(value) if type(value) is str else value
+
+
+def _drawing(figure: Figure) -> Markup:
+    """Return the figure as it stands on the page: no ground of its own, ids that no other figure has."""
+    drawn = figure.svg.replace('fill="white"', 'fill="none"', 1)
+    drawn = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{figure.name}-", drawn)
+    return Markup(drawn.replace("<svg ", Markup('<svg role="img" aria-label="{}" ').format(figure.alt), 1))
 
 
 def _specification(figure: Figure) -> Markup:
@@ -85,7 +79,7 @@ def _specification(figure: Figure) -> Markup:
 @cache
 def _script() -> Markup:
     """Return Vega and the lines that draw the charts: the only script of the page."""
-    bundle: str = vl_convert.javascript_bundle(_EMBED, vl_version=VEGA_LITE)
+    bundle: str = vl_convert.javascript_bundle(str(_inlined("charts.js")), vl_version=VEGA_LITE)
     if "</script" in bundle.lower():
         raise ResultsError("this version of vl-convert makes a bundle that cannot be put into a page; use another one")
     return Markup(bundle)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from sweeper.report.escaping import visible
 from sweeper.report.statistics import Interval
 from sweeper.report.writing import MISSING, bounds, digits, listed, percent, text
 
@@ -194,9 +195,11 @@ def markdown_text(value: str) -> str:
         ("*", "\\*"),
         ("_", "\\_"),
         ("`", "\\`"),
+        ("](", "\\]("),
+        ("][", "\\]["),
     ):
         value = value.replace(mark, plain)
-    return " ".join(value.split())
+    return " ".join(visible(value).split())
 
 
 def to_latex(table: Table) -> str:
@@ -222,7 +225,7 @@ def to_latex(table: Table) -> str:
 
 def latex_text(value: str) -> str:
     """Escape what LaTeX would take for its own, and write Greek letters and signs as math."""
-    return "".join(_LATEX.get(letter, letter) for letter in value)
+    return "".join(_LATEX.get(letter, letter) for letter in visible(value))
 
 
 def _markdown_cell(one: Cell, *, stacked: bool) -> str:

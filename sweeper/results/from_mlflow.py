@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +18,9 @@ from sweeper.errors import ResultsError, suggest
 from sweeper.results import mlflow_layout as layout
 from sweeper.results.assemble import assemble
 from sweeper.results.mlflow_client import configure, connect, one_line, redact, search_runs, sqlite_path
-from sweeper.results.record import Score, TrialRecord
+from sweeper.results.record import ReliabilityBin, Score, TrialRecord
 from sweeper.results.results import Results
+from sweeper.results.schema import MARGINS
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -54,8 +56,9 @@ def load(tracking_uri: str, experiment: str, *, study: str | None = None) -> Res
         by_key = _trial_runs(client, experiment_id, study_run)
         runs = _of_the_study(by_key, meta.get("trials"), experiment)
         with ThreadPoolExecutor(DOWNLOADS) as pool:
-            records = list(pool.map(lambda run: _read_record(client, run, Path(scratch)), runs))
-    return assemble(records, meta)
+            parts = list(pool.map(lambda run: _read_trial(client, run, Path(scratch)), runs))
+    results = assemble([record for record, _ in parts], meta)
+    return dataclasses.replace(results, margins=_joined({record.key: table for record, table in parts}, results.trials))
 
 
 def _experiment_id(client: MlflowClient, name: str) -> str:
@@ -111,20 +114,32 @@ def _of_the_study(by_key: dict[str, Run], keys: list[str] | None, experiment: st
     return [by_key[key] for key in keys]
 
 
-def _read_record(client: MlflowClient, run: Run, scratch: Path) -> TrialRecord:
+def _read_trial(client: MlflowClient, run: Run, scratch: Path) -> tuple[TrialRecord, pa.Table]:
+    """Return a trial and its margins, which stay a table: as rows they would be millions of numbers."""
     tags: dict[str, str] = run.data.tags
     try:
         fields: Any = layout.from_tags(layout.RECORD, tags)
         classes: Any = layout.from_tags(layout.CLASSES, tags)
         absent: Any = layout.from_tags(layout.ABSENT, tags)
         scores = [*_pooled_scores(run.data.metrics, classes, absent), *_image_scores(client, run, fields, scratch)]
-        return TrialRecord(**fields["trial"], scores=tuple(scores))
+        record = TrialRecord(
+            **fields["trial"],
+            history=tuple(_packed(layout.HISTORY, tags)),
+            scores=tuple(scores),
+            reliability=tuple(ReliabilityBin(**row) for row in _packed(layout.RELIABILITY, tags)),
+        )
+        return record, _margins(client, run, fields, scratch)
     except (KeyError, TypeError, ValueError) as error:
         raise ResultsError(
             f"the MLflow run {run.info.run_id} ({run.info.run_name}) is not as this version of sweeper writes it "
             f"({type(error).__name__}: {one_line(error)}); restore its tags and artifacts from a copy of the MLflow "
             "store, or report from the Parquet files of the run folder: `sweeper report RUN`"
         ) from error
+
+
+def _packed(name: str, tags: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the rows packed into a tag; a trial that has none, or is older than the tag, has no such tag."""
+    return layout.unpack(layout.from_tags(name, tags)) if name in tags else []
 
 
 def _pooled_scores(metrics: dict[str, float], classes: dict[str, str], absent: list[str]) -> Iterator[Score]:
@@ -138,13 +153,30 @@ def _pooled_scores(metrics: dict[str, float], classes: dict[str, str], absent: l
 def _image_scores(client: MlflowClient, run: Run, fields: dict[str, Any], scratch: Path) -> Iterator[Score]:
     if not fields["image_scores"]:
         return
-    path = _artifact(client, run, layout.IMAGE_SCORES_FILE, scratch)
-    try:
-        rows = pq.read_table(path).to_pylist()
-    except pa.ArrowException as error:
-        raise ValueError(f"{layout.IMAGE_SCORES_FILE} is damaged: {one_line(error)}") from error
-    for row in rows:
+    for row in _table(client, run, layout.IMAGE_SCORES_FILE, scratch).to_pylist():
         yield Score(row["split"], row["point"], row["image"], row["class"], row["metric"], row["value"])
+
+
+def _margins(client: MlflowClient, run: Run, fields: dict[str, Any], scratch: Path) -> pa.Table:
+    if not fields.get("margins"):
+        return MARGINS.empty_table()
+    found = _table(client, run, layout.MARGINS_FILE, scratch)
+    keys = pa.array([fields["trial"]["key"]] * len(found), pa.string())
+    return found.add_column(0, MARGINS.field("key"), keys).cast(MARGINS)
+
+
+def _joined(by_key: Mapping[str, pa.Table], trials: pa.Table) -> pa.Table:
+    """Return the tables of all trials as one, in the order of the trials."""
+    return pa.concat_tables([MARGINS.empty_table(), *(by_key[key] for key in trials["key"].to_pylist())])
+
+
+def _table(client: MlflowClient, run: Run, name: str, scratch: Path) -> pa.Table:
+    """Read a Parquet artifact of a trial. Raises: ValueError where it is damaged."""
+    path = _artifact(client, run, name, scratch)
+    try:
+        return pq.read_table(path, partitioning=None)
+    except pa.ArrowException as error:
+        raise ValueError(f"{name} is damaged: {one_line(error)}") from error
 
 
 def _artifact(client: MlflowClient, run: Run, name: str, scratch: Path) -> Path:

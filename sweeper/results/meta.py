@@ -1,4 +1,4 @@
-"""What a study says about itself beside its two tables: one plain JSON object, laid out here.
+"""What a study says about itself beside its tables: one plain JSON object, laid out here.
 
 The orchestrator writes it, Parquet and MLflow carry it unchanged, reports read it.
 """
@@ -79,6 +79,15 @@ class HostMeta(TypedDict):
     gpu: str | None
 
 
+class SlotMeta(TypedDict):
+    """What of the machine one trial takes while it runs."""
+
+    cpu: int
+    """Cores."""
+    gpu: float
+    """Share of a GPU, or how many; 0 without one."""
+
+
 class CellMeta(TypedDict):
     """One line of the ledger: what a cell of the search was given and used."""
 
@@ -105,6 +114,9 @@ class Meta(TypedDict):
     versions: dict[str, str]
     """python, sweeper, torch, ray, optuna, mlflow, ..."""
     host: HostMeta
+    slot: NotRequired[SlotMeta]
+    """Absent while a study has not trained, where its trials did not all take the same, and in studies of before it was
+    kept."""
     command: str
     created: str
     """ISO 8601, UTC."""

@@ -1,10 +1,10 @@
 """How a study lies in MLflow: names of tags, metrics and artifacts. The tracker writes by it, the loader reads by it.
 
-experiment
-└── study run           kind=study; meta.json, study.yaml
-    └── family run      kind=family, one per family and stage; scores averaged over its trials
-        └── trial run   kind=trial; the row of the `trials` table as a tag, pooled scores as metrics,
-                        scores of single images as an artifact
+experiment              saved view: one row per family
+└── study run           kind=study; meta.json, study.yaml, results, report, panels
+    └── family run      kind=family; its confirm scores, its best model
+        └── trial run   kind=trial, of both stages; the row of the `trials` table, the history and the reliability as
+                        tags, pooled scores as metrics, scores of single images and margins as artifacts
 
 Pure: MLflow is not imported here.
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 KIND = "sweeper.kind"
 STUDY = "sweeper.study"
@@ -21,6 +22,7 @@ STUDY_RUN = "sweeper.study_run"
 """Id of the study run, on every run below it: found without putting a user's words into a filter."""
 FAMILY = "sweeper.family"
 STAGE = "sweeper.stage"
+"""On trial runs; also on family runs of earlier versions, which made one per stage. Such rows are left as they are."""
 LEVEL = "sweeper.level"
 SEED = "sweeper.seed"
 TRIAL_KEY = "sweeper.trial_key"
@@ -34,11 +36,23 @@ CLASSES = "sweeper.classes"
 """JSON object: the name of a class inside metric names -> the class."""
 ABSENT = "sweeper.absent"
 """JSON list of the metrics that are null: MLflow cannot hold an undefined score."""
+HISTORY = "sweeper.history"
+"""The epochs of a trial, see `pack`; absent where it has none."""
+RELIABILITY = "sweeper.reliability"
+"""The rows of a confirm trial's `reliability` table, see `pack`; absent where it has none."""
+ANSWER = "sweeper.answer"
+"""On a finished study's run: the report's answer in words."""
+MODEL = "sweeper.model"
+"""On a family run: address of its best model, e.g. `models:/m-0123`."""
 
 PARENT = "mlflow.parentRunId"
+NOTE = "mlflow.note.content"
+"""What MLflow shows as the description of a run."""
+COLOR = "mlflow.runColor"
 META_FILE = "meta.json"
 STUDY_FILE = "study.yaml"
 IMAGE_SCORES_FILE = "scores_by_image.parquet"
+MARGINS_FILE = "margins.parquet"
 
 RUN_STATUS = {"completed": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
 """How a trial ended -> the status of its MLflow run. A run in no such status was left half-written."""
@@ -77,6 +91,21 @@ def parse_score_metric(name: str) -> tuple[str, str, str, str] | None:
     """Return (split, point, label, metric), or None for a metric that is no pooled score."""
     parts = name.split("/")
     return (parts[0], parts[1], parts[2], parts[3]) if len(parts) == 4 else None
+
+
+def pack(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return rows as plain JSON that names each column once; what a row lacks is null."""
+    listed = list(rows)
+    names = list(dict.fromkeys(name for row in listed for name in row))
+    return {"names": names, "rows": [[row.get(name) for name in names] for row in listed]}
+
+
+def unpack(packed: Any) -> list[dict[str, Any]]:
+    """Read what `pack` made.
+
+    Raises: KeyError, TypeError or ValueError where it is not that.
+    """
+    return [dict(zip(packed["names"], row, strict=True)) for row in packed["rows"]]
 
 
 def to_tags(name: str, value: object) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sweeper.errors import ResultsError
+from sweeper.results.digest import digest
 from sweeper.results.files import replace_atomically
 from sweeper.results.meta import to_json
 from sweeper.results.results import Results
@@ -26,13 +26,13 @@ def save(results: Results, folder: Path) -> tuple[Path, ...]:
 
     Raises: ResultsError when the folder cannot be written.
     """
-    meta = to_json(results.meta)
+    # Every file carries the digest of all: a crash between two writes cannot pass for a result.
     metadata = {
         "sweeper.schema": str(SCHEMA_VERSION),
         "sweeper.study": str(results.meta.get("study", {}).get("name", "")),
         "sweeper.versions": json.dumps(results.meta.get("versions", {}), sort_keys=True),
-        "sweeper.meta": meta,
-        "sweeper.stamp": _stamp(results, meta),
+        "sweeper.meta": to_json(results.meta),
+        "sweeper.stamp": digest(results),
     }
     for name, table in reversed(results.tables.items()):
         sink = pa.BufferOutputStream()
@@ -64,17 +64,6 @@ def load(path: str | os.PathLike[str]) -> Results:
     return Results(**tables, meta=json.loads(metadata["sweeper.meta"]))
 
 
-def _stamp(results: Results, meta: str) -> str:
-    """Return a hash of all contents. Every file carries it: a crash between two writes cannot pass for a result."""
-    digest = hashlib.sha256(meta.encode())
-    for table in results.tables.values():
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, table.schema) as writer:
-            writer.write_table(table.combine_chunks())
-        digest.update(sink.getvalue())
-    return digest.hexdigest()
-
-
 def _read(path: Path, schema: pa.Schema) -> tuple[pa.Table, dict[str, str]]:
     if not path.is_file():
         raise ResultsError(f"{path}: there are no results here; give the `results` folder that `sweeper run` wrote")
@@ -86,12 +75,14 @@ def _read(path: Path, schema: pa.Schema) -> tuple[pa.Table, dict[str, str]]:
         ) from error
     raw: dict[bytes, bytes] = table.schema.metadata or {}
     metadata = {key.decode(errors="replace"): value.decode(errors="replace") for key, value in raw.items()}
-    if not {"sweeper.schema", "sweeper.meta", "sweeper.stamp"} <= metadata.keys():
+    written = metadata.get("sweeper.schema")
+    if written is None or (written == str(SCHEMA_VERSION) and not {"sweeper.meta", "sweeper.stamp"} <= metadata.keys()):
         raise ResultsError(f"{path}: was not written by sweeper; give the `results` folder that `sweeper run` wrote")
-    if metadata["sweeper.schema"] != str(SCHEMA_VERSION):
+    if written != str(SCHEMA_VERSION):
         raise ResultsError(
-            f"{path}: has results schema {metadata['sweeper.schema']}, this version of sweeper reads {SCHEMA_VERSION}; "
-            "use the version named in its metadata under sweeper.versions"
+            f"{path}: has results schema {written}, this version of sweeper reads {SCHEMA_VERSION}; give the same "
+            "`sweeper run` again, which trains nothing that is recorded and writes the results anew, or use the "
+            "version named in its metadata under sweeper.versions"
         )
     table = table.replace_schema_metadata(None)
     if not table.schema.equals(schema):

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from sweeper.domains import Value
 
 MINORITY = "(minority)"
 """The `klass` of scores averaged over the minority classes present."""
-
 
 NSD_TOLERANCE = 2.0
 """Pixels by which a boundary may be off and still count as found, in the normalized surface distance."""
@@ -98,23 +97,31 @@ class TrialRecord:
 
     def to_json(self) -> str:
         """Return one line of JSON that `from_json` reads back exactly."""
-        data = dataclasses.asdict(self)
-        for name in _ROWS:
-            data[name] = [dataclasses.astuple(row) for row in getattr(self, name)]
+        data = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        data |= {name: plain_rows(data[name]) for name in _ROWS}
         return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     @classmethod
     def from_json(cls, line: str) -> TrialRecord:
         data: dict[str, Any] = json.loads(line)
-        for name, kind in _ROWS.items():
-            data[name] = rows(kind, data.get(name, ()))
+        # Records written before a kind of row was known have none of it.
+        data |= {name: rows(kind, data.get(name, ())) for name, kind in _ROWS.items()}
         data["history"] = tuple(data["history"])
         return cls(**data)
 
 
-_ROWS = {"scores": Score, "margins": MarginCounts, "reliability": ReliabilityBin}
+Row = TypeVar("Row", Score, MarginCounts, ReliabilityBin)
+
+_ROWS: Mapping[str, type[Any]] = {"scores": Score, "margins": MarginCounts, "reliability": ReliabilityBin}
+"""The fields of a record that hold rows of tables, and of which kind."""
 
 
-def rows(kind: Any, plain: Iterable[Iterable[Any]]) -> tuple[Any, ...]:
-    """Return rows of a `kind` from their values, lists among them as tuples, as they come back from JSON."""
-    return tuple(kind(*(tuple(value) if isinstance(value, list) else value for value in row)) for row in plain)
+def plain_rows(found: Iterable[Row]) -> list[list[Any]]:
+    """Return rows as lists of their values, which JSON holds and `rows` reads."""
+    return [[getattr(row, name) for name in row.__slots__] for row in found]
+
+
+def rows(kind: type[Row], plain: Iterable[Iterable[Any]]) -> tuple[Row, ...]:
+    """Return rows of a kind from what `plain_rows` made of them, before or after a trip through JSON."""
+    make: Callable[..., Row] = kind
+    return tuple(make(*(tuple(value) if isinstance(value, list) else value for value in row)) for row in plain)

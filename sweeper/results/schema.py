@@ -77,6 +77,9 @@ EPOCHS = pa.schema(
 )
 """One row per trial and epoch."""
 
+# The numbers in it are named as Parquet names them, so that a table comes back equal.
+_HISTOGRAM = pa.list_(pa.field("element", pa.float32()), BINS)
+
 MARGINS = pa.schema(
     [
         pa.field("key", pa.string(), nullable=False),
@@ -84,8 +87,8 @@ MARGINS = pa.schema(
         pa.field("image", pa.string()),  # null: pooled over all images, which is how val is kept
         pa.field("pixels", pa.float64(), nullable=False),  # not ignored, under the level weights, as all that follow
         pa.field("target", pa.float64(), nullable=False),  # of the minority classes
-        pa.field("found", pa.list_(pa.float32(), BINS), nullable=False),
-        pa.field("alarms", pa.list_(pa.float32(), BINS), nullable=False),
+        pa.field("found", _HISTOGRAM, nullable=False),
+        pa.field("alarms", _HISTOGRAM, nullable=False),
     ]
 )
 """Confirm trials: how many pixels lie in each bin of the decision margin (`margins.OFFSETS`).
@@ -120,10 +123,12 @@ CURVE_METRICS = ("curve_mae", "curve_coverage")
 """Raster logs only: error of the recovered curve in track widths; share of depth rows where it was found."""
 
 SURFACE_METRICS = ("nsd", "hd95", "cldice", "object_miss_rate")
-"""Of whole test pictures as they are, not level-weighted, per class at confirm; see `training.surfaces`. A picture that
-does not show the class has none of them; in one where nothing of it is predicted `nsd` and `cldice` are 0 and `hd95`
-(in pixels) is undefined. Pooled rows are means over the pictures; `object_miss_rate` is the share of all objects
-(8-connected regions of the truth) of which no pixel was predicted."""
+"""Of whole test pictures as they are, not level-weighted, per class but the background at confirm; see
+`training.surfaces`. A picture that does not show the class has none of them; in one where nothing of it is predicted
+`nsd` and `cldice` are 0 and `hd95` (in pixels) is undefined; one that the class fills has no boundary, so that `nsd` is
+undefined too unless one is predicted. Pooled rows are means over the pictures where they are defined;
+`object_miss_rate`, pooled only, is the share of all objects (8-connected regions of the truth) of which no pixel was
+predicted."""
 
 OBJECT_METRICS = ("objects", "objects_missed", "smallest_missed")
 """Per picture and class beside them: how many objects, how many of these were missed, and the size of the smallest

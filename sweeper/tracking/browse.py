@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 
 from sweeper.errors import TrackingError
-from sweeper.results.mlflow_client import DEFAULTS, redact
+from sweeper.results import mlflow_layout as layout
+from sweeper.results.mlflow_client import DEFAULTS, connect, redact, search_runs, sqlite_path
+from sweeper.tracking.view import page_path
 
 
 def browse_command(uri: str, artifacts: str | None = None, *, port: int = 5000) -> list[str]:
@@ -32,3 +34,27 @@ def browse_environment(uri: str) -> dict[str, str]:
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": DEFAULTS["MLFLOW_DISABLE_TELEMETRY"],
     }
+
+
+def study_page(uri: str, experiment: str, study: str) -> str:
+    """Return the path of a study's page, one row per family, on a server of the store at `uri`; "" before it is there.
+
+    The store is only read.
+    """
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    database = sqlite_path(uri)
+    if database is not None and not database.is_file():
+        return ""
+    try:
+        client = connect(uri)
+        found = client.get_experiment_by_name(experiment)
+        if found is None:
+            return ""
+        for run in search_runs(client, found.experiment_id, f"tags.`{layout.KIND}` = 'study'"):
+            if run.data.tags.get(layout.STUDY) == study:
+                return page_path(found.experiment_id, run.info.run_id)
+    except (MlflowException, SQLAlchemyError):
+        return ""  # the server will say what is wrong with the store
+    return ""

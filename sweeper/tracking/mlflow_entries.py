@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,13 @@ SHOWN_SETTINGS = (
 )
 """Settings shown with each trial; the study run has them all."""
 
+_ROW = tuple(
+    field.name
+    for field in dataclasses.fields(TrialRecord)
+    if field.name not in ("history", "scores", "margins", "reliability")
+)
+"""Fields of a record that are the trial's own; the others are rows of the other tables."""
+
 _UNSAFE_NAME = re.compile(r"[^\w.\- ]+")
 
 
@@ -54,7 +61,6 @@ class TrialEntry:
     tags: dict[str, str]
     params: dict[str, str]
     points: tuple[Point, ...]
-    image_scores: tuple[Score, ...]
     status: str
     """Of the MLflow run: FINISHED, KILLED or FAILED."""
 
@@ -62,14 +68,12 @@ class TrialEntry:
 def trial_entry(record: TrialRecord, study: StudyInfo) -> TrialEntry:
     """Return all that is logged of one trial; the same record gives the same entry."""
     pooled = [score for score in record.scores if score.image is None]
-    images = tuple(score for score in record.scores if score.image is not None)
     labels = layout.class_labels([MINORITY, *study.class_names, *(score.klass for score in pooled)])
     return TrialEntry(
         name=_trial_name(record),
-        tags=_trial_tags(record, study, pooled, labels, bool(images)),
+        tags=_trial_tags(record, study, pooled, labels),
         params=_trial_params(record, study),
         points=(*_history_points(record), *_final_points(record, pooled, labels)),
-        image_scores=images,
         status=layout.RUN_STATUS[record.status],
     )
 
@@ -99,10 +103,9 @@ def _trial_name(record: TrialRecord) -> str:
 
 
 def _trial_tags(
-    record: TrialRecord, study: StudyInfo, pooled: Iterable[Score], labels: Mapping[str, str], image_scores: bool
+    record: TrialRecord, study: StudyInfo, pooled: Sequence[Score], labels: Mapping[str, str]
 ) -> dict[str, str]:
-    row = dataclasses.asdict(dataclasses.replace(record, history=(), scores=()))
-    del row["history"], row["scores"]
+    row = {name: getattr(record, name) for name in _ROW}
     absent = [_metric(score, labels) for score in pooled if not _is_finite(score.value)]
     tags = {
         layout.KIND: "trial",
@@ -118,9 +121,14 @@ def _trial_tags(
     }
     if record.reason:
         tags[layout.REASON] = record.reason[:REASON_LENGTH]
+    if record.history:
+        tags |= layout.to_tags(layout.HISTORY, layout.pack(record.history))
+    if record.reliability:
+        tags |= layout.to_tags(layout.RELIABILITY, layout.pack(map(dataclasses.asdict, record.reliability)))
+    fields = {"trial": row, "image_scores": len(pooled) < len(record.scores), "margins": bool(record.margins)}
     return {
         **tags,
-        **layout.to_tags(layout.RECORD, {"trial": row, "image_scores": image_scores}),
+        **layout.to_tags(layout.RECORD, fields),
         **layout.to_tags(layout.CLASSES, {label: name for name, label in labels.items()}),
         **layout.to_tags(layout.ABSENT, absent),
     }

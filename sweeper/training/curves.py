@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from sweeper.data.patches import Split
 from sweeper.data.settings import IGNORE
+from sweeper.training.stitching import stitch
 
 BLIND = 0.25
 """Expected circular distance of a guess to the truth, in track widths: what a curve that was never found costs."""
@@ -63,20 +64,6 @@ def curve_scores(split: Split, predictions: NDArray[np.uint8]) -> tuple[CurveSco
         mae, coverage = _mean(np.concatenate(errors[klass])), _mean(np.concatenate(found[klass]))
         scores.append(CurveScore(None, klass, mae, coverage))
     return tuple(scores)
-
-
-def stitch(split: Split, predictions: NDArray[np.uint8], picture: int) -> NDArray[np.uint8]:
-    """Return one picture's predicted classes, (rows, track width); IGNORE where the split has no patch of it."""
-    if split.curves is None or split.track_width is None:
-        raise ValueError("only logs have a track to stitch")
-    rows, cols = split.curves.shape[2], split.track_width
-    scan = np.full((rows, cols), IGNORE, dtype=np.uint8)
-    for index in np.flatnonzero(split.picture == picture):
-        row, col = int(split.row[index]), int(split.col[index])
-        # The last patches reach past the picture's edge; that part is padding.
-        part = predictions[index, : rows - row, : cols - col]
-        scan[row : row + part.shape[0], col : col + part.shape[1]] = part
-    return scan
 
 
 def row_positions(marked: NDArray[np.bool_]) -> NDArray[np.float64]:

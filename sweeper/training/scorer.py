@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -13,12 +14,22 @@ from torch import Tensor, nn
 from sweeper.data.levels import LevelWeights
 from sweeper.data.patches import Prepared, SplitName
 from sweeper.errors import TrialFailure
-from sweeper.results.record import Score
+from sweeper.results.record import MarginCounts
 from sweeper.training.evaluate import Counted, Evaluation, evaluate
 from sweeper.training.feed import Feed
 from sweeper.training.metrics import headlines, pool
 from sweeper.training.operating import best_offset, margins, predict
-from sweeper.training.scores import TrialScores, curve_rows, image_rows, pooled_rows
+from sweeper.training.scores import (
+    TrialScores,
+    curve_rows,
+    image_rows,
+    margin_rows,
+    pooled_margins,
+    pooled_rows,
+    reliability_rows,
+    surface_rows,
+)
+from sweeper.training.surfaces import surface_scores
 
 
 class Scorer:
@@ -53,27 +64,31 @@ class Scorer:
         """
         found = self._evaluate("val")
         return headlines(
-            self._pooled("val", found.points[0]), background=self._data.background, minority=self._data.minority
+            self._pooled("val", found.points[0.0]), background=self._data.background, minority=self._data.minority
         )
 
     def final(self, metric: str, *, test: bool) -> TrialScores:
-        """Return the rows of val, and of test where asked for, with the background offset chosen on val by `metric`.
+        """Return the scores on val, and on test where asked for, with the background offset chosen on val by `metric`.
+
+        Where test is asked for, margins of both splits and the reliability on test come with them.
 
         Raises: TrialFailure when a logit is not finite.
         """
         classes, minority = self._data.classes, self._data.minority
-        found = self._evaluate("val", weights=self._levels["val"].weights)
+        split, weights = self._data.splits["val"], self._levels["val"].weights
+        found = self._evaluate("val", weights=weights)
         assert found.histogram is not None  # it was asked for with the weights
         chosen = best_offset(found.histogram, metric, background=self._data.background, minority=minority)
-        rows = [
-            *pooled_rows("val", "argmax", self._pooled("val", found.points[0]), classes, minority),
-            *pooled_rows("val", "shifted", chosen.confusion, classes, minority),
-        ]
-        if test:
-            rows += self._test_rows(chosen.offset)
-        return TrialScores(
-            rows=tuple(rows), offset=chosen.offset, offset_at_limit=chosen.at_limit, clipped=chosen.clipped
+        scores = TrialScores(
+            rows=(
+                *pooled_rows("val", "argmax", self._pooled("val", found.points[0.0]), classes, minority),
+                *pooled_rows("val", "shifted", chosen.confusion, classes, minority),
+            ),
+            offset=chosen.offset,
+            offset_at_limit=chosen.at_limit,
+            clipped=chosen.clipped,
         )
+        return self._with_test(scores, pooled_margins(split, found.histogram, weights, minority)) if test else scores
 
     def predict(self, split: SplitName, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return the predicted classes at argmax of the split's patches at `indices`, (len(indices), P, P)."""
@@ -82,15 +97,32 @@ class Scorer:
             predicted = predict(margin, klass, self._data.background, 0.0)
         return np.asarray(predicted.to(torch.uint8).cpu().numpy())
 
-    def _test_rows(self, offset: float) -> Iterator[Score]:
+    def _with_test(self, val: TrialScores, margins_on_val: MarginCounts) -> TrialScores:
+        """Add to the scores on val those on test, at argmax and at the offset chosen on val."""
         split, weights = self._data.splits["test"], self._levels["test"].weights
         classes, minority = self._data.classes, self._data.minority
-        found = self._evaluate("test", offsets=(0.0, offset), keep=split.curves is not None)
-        for point, counted in zip(("argmax", "shifted"), found.points, strict=True):
-            yield from pooled_rows("test", point, self._pooled("test", counted), classes, minority)
-            yield from image_rows(split, point, counted.confusion, weights, classes)
-            if counted.predictions is not None:
-                yield from curve_rows(split, point, counted.predictions, classes)
+        found = self._evaluate("test", offsets=(0.0, val.offset), minority=minority, keep=True)
+        assert found.margins is not None  # both were asked for with the minority
+        assert found.reliability is not None
+        foreground = [info for info in classes if info.index != self._data.background]
+        surfaces = surface_scores(
+            split,
+            {offset: counted.predictions for offset, counted in found.points.items()},
+            [info.index for info in foreground],
+        )
+        rows = list(val.rows)
+        for point, offset in (("argmax", 0.0), ("shifted", val.offset)):
+            counted = found.points[offset]
+            rows += pooled_rows("test", point, self._pooled("test", counted), classes, minority)
+            rows += image_rows(split, point, counted.confusion, weights, classes)
+            rows += curve_rows(split, point, counted.predictions, classes)
+            rows += surface_rows(split, point, surfaces[offset], foreground)
+        return dataclasses.replace(
+            val,
+            rows=tuple(rows),
+            margins=(margins_on_val, *margin_rows(split, found.margins, weights, minority)),
+            reliability=tuple(reliability_rows(split, found.reliability, weights)),
+        )
 
     def _evaluate(
         self,
@@ -98,6 +130,7 @@ class Scorer:
         *,
         offsets: tuple[float, ...] = (0.0,),
         weights: NDArray[np.float64] | None = None,
+        minority: Sequence[int] | None = None,
         keep: bool = False,
     ) -> Evaluation:
         with _evaluating(self._model):
@@ -109,6 +142,7 @@ class Scorer:
                 batch_size=self._batch_size,
                 offsets=offsets,
                 weights=weights,
+                minority=minority,
                 keep=keep,
             )
         if not found.finite:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sweeper.errors import UserError
-from sweeper.orchestration.cluster import Slots, allot
+from sweeper.orchestration.cluster import Slots, allot, note_slot, noted_slot
 from sweeper.study.schema import Resources
 
 
@@ -41,3 +41,32 @@ def test_what_the_cluster_lacks_is_refused(resources, wrong):
 def test_a_part_of_two_gpus_is_refused():
     with pytest.raises(UserError, match="no fraction"):
         allot(Resources(gpu=1.5), cpus=2, gpus=4)
+
+
+def test_what_a_trial_took_is_noted_while_it_is_the_same_for_all(tmp_path):
+    file = tmp_path / "slots.json"
+    assert noted_slot(file) is None
+    note_slot(file, Slots(2, 0.25, 4), anew=True)
+    assert noted_slot(file) == {"cpu": 2, "gpu": 0.25}
+    note_slot(file, Slots(2, 0.25, 1), anew=False)  # fewer at once is no other share
+    assert noted_slot(file) == {"cpu": 2, "gpu": 0.25}
+    note_slot(file, Slots(2, 0.5, 2), anew=False)
+    assert noted_slot(file) is None
+    note_slot(file, Slots(2, 0.25, 4), anew=False)
+    assert noted_slot(file) is None, "some took half of a GPU"
+
+
+def test_what_trials_of_before_there_were_notes_took_is_not_known(tmp_path):
+    file = tmp_path / "slots.json"
+    note_slot(file, Slots(1, 0.0, 2), anew=False)
+    assert noted_slot(file) is None
+    note_slot(file, Slots(1, 0.0, 2), anew=False)
+    assert noted_slot(file) is None
+
+
+def test_damaged_notes_are_as_none(tmp_path):
+    file = tmp_path / "slots.json"
+    file.write_text("[{")
+    assert noted_slot(file) is None
+    note_slot(file, Slots(1, 0.0, 2), anew=True)
+    assert noted_slot(file) == {"cpu": 1, "gpu": 0.0}

@@ -13,7 +13,7 @@ from sweeper.orchestration.driver import Driver
 from sweeper.orchestration.events import Silent
 from sweeper.orchestration.folder import RunFolder
 from sweeper.orchestration.job import Job, outcome_path, trouble_path
-from sweeper.results.record import TrialRecord
+from sweeper.results.record import MarginCounts, ReliabilityBin, Score, TrialRecord, plain_rows
 from sweeper.search.sweep import Sweep
 from sweeper.study.load import load_study
 from sweeper.study.plan import make_plan
@@ -141,6 +141,29 @@ def test_a_stopped_trial_is_recorded_from_its_reports(setting):
     assert record.level_val == 0.97
     reached = {(score.split, score.point, score.klass, score.metric): score.value for score in record.scores}
     assert reached["val", "argmax", "(minority)", "iou"] == 0.1
+
+
+def test_what_a_worker_measured_is_recorded_row_by_row(setting):
+    _, folder, records, driver = setting
+    key, _ = driver.propose()
+    score = Score("test", "argmax", "a", "crack", "nsd", None)
+    margins = MarginCounts("test", "a", 9.0, 2.0, (0.0, 1.5), (3.0, 0.0))
+    trusted = ReliabilityBin("test", 4, 9.0, 0.22, 0.25)
+    rows = {"scores": [score], "margins": [margins], "reliability": [trusted]}
+    leave_outcome(folder, key, **{name: plain_rows(each) for name, each in rows.items()})
+    driver.ended(key)
+    (record,) = records
+    assert (record.scores, record.margins, record.reliability) == ((score,), (margins,), (trusted,))
+    assert TrialRecord.from_json(record.to_json()) == record
+
+
+def test_an_outcome_of_before_there_were_margins_is_recorded_without(setting):
+    _, folder, records, driver = setting
+    key, _ = driver.propose()
+    leave_outcome(folder, key)
+    driver.ended(key)
+    assert (records[0].scores, records[0].margins, records[0].reliability) == ((), (), ())
+    assert records[0].history == tuple(history())
 
 
 def test_a_failed_outcome_keeps_its_reason(setting):

@@ -11,11 +11,14 @@ import torch
 
 from sweeper.data.prepare import prepare
 from sweeper.data.settings import RasterLog
-from sweeper.errors import DataError
+from sweeper.errors import DataError, TrialFailure
 from sweeper.orchestration.folder import Lease, RunFolder
 from sweeper.orchestration.job import Job, Work, outcome_path, trouble_path
+from sweeper.results.margins import BINS, PROBABILITY_BINS
+from sweeper.results.record import MarginCounts, ReliabilityBin, rows
 from sweeper.study.load import load_study
 from sweeper.study.plan import make_plan
+from sweeper.training.watch import FiniteWatch
 
 MEASURED = ("seconds", "started")
 
@@ -84,6 +87,35 @@ def test_a_trial_reports_every_epoch_and_leaves_its_outcome(job):
     }
 
 
+def test_a_confirm_trial_leaves_what_a_report_weighs_errors_by(job):
+    run(job)
+    kept = outcome(job)
+    pictures = {row[2] for row in kept["scores"] if row[2] is not None}
+    margins = rows(MarginCounts, kept["margins"])
+    assert [(each.split, each.image) for each in margins] == [
+        ("val", None),
+        *(("test", one) for one in sorted(pictures)),
+    ]
+    assert {len(each.found) for each in margins} == {len(each.alarms) for each in margins} == {BINS}
+    assert [each.bin for each in rows(ReliabilityBin, kept["reliability"])] == list(range(PROBABILITY_BINS))
+    assert {"nsd", "hd95", "cldice", "object_miss_rate"} <= {row[4] for row in kept["scores"] if row[2] is None}
+
+
+def test_a_trial_that_fails_keeps_the_epochs_it_had(job, monkeypatch):
+    work = Work(Job.from_dict(job.to_dict()))
+    work.step()
+    monkeypatch.setattr(FiniteWatch, "check", fail)
+    assert work.step()["done"]
+    kept = outcome(job)
+    assert (kept["status"], kept["reason"], kept["epochs"]) == ("failed", "the loss is not finite", 1)
+    assert [row["epoch"] for row in kept["history"]] == [1]
+    assert "minority_iou" in kept["history"][0]
+
+
+def fail(*unused: object) -> None:
+    raise TrialFailure("the loss is not finite")
+
+
 def test_a_trial_cut_off_continues_from_its_checkpoint_to_the_same_outcome(job, tmp_path):
     run(job)
     whole = outcome(job)
@@ -106,16 +138,9 @@ def test_panels_and_model_are_kept_where_asked(job, tmp_path):
     key = job.trial["key"]
     weights = torch.load(tmp_path / "trials" / key / "model.pt", weights_only=True)
     assert all(torch.isfinite(value).all() for value in weights.values() if value.is_floating_point())
-    assert {path.name for path in (tmp_path / "panels").iterdir()} >= {"input_0.png", "truth_0.png", f"{key}_0.png"}
-
-
-def test_panels_follow_the_data(job, tmp_path):
-    """A study edited to other data shows that data's pictures, not those another trial left."""
-    (tmp_path / "panels").mkdir()
-    (tmp_path / "panels" / "truth_0.png").write_bytes(b"old")
-    (tmp_path / "panels" / "data.txt").write_text("another fingerprint")
-    run(dataclasses.replace(job, keep_panels=True))
-    assert (tmp_path / "panels" / "truth_0.png").read_bytes().startswith(b"\x89PNG")
+    data = job.data.rpartition("/")[2]
+    assert {path.name for path in (tmp_path / "panels").iterdir()} == {f"patches_{data}.npz", f"{key}.npz"}
+    assert len(list((tmp_path / "trials" / key).glob("prediction_*.png"))) == 4
 
 
 def test_a_loss_that_raises_fails_its_trial_with_the_place(job, monkeypatch):

@@ -147,8 +147,7 @@ def synthetic(
                 cell["seconds"] += epochs * 1.5
                 if status == "failed":
                     continue
-                for metric, value in (("iou", objective), ("recall", recall), ("precision", precision)):
-                    score_rows.append((key, "val", "argmax", None, MINORITY, metric, value))
+                score_rows += validation_rows(key, recall, precision, iou=objective)
                 if status == "completed" and objective > best:
                     best, chosen[level] = objective, values
             ledger.append(cell)
@@ -172,6 +171,11 @@ def synthetic(
                     if extras:
                         epoch_rows += history_rows(key, 30, recall, precision)
                         reliability_rows += reliability(key, recall, level)
+                    if name in collapsing:
+                        score_rows += validation_rows(key, 0.0, None)
+                    else:
+                        found = 1 / (1 + np.exp(-(np.log(recall / (1 - recall)) + seed_luck)))
+                        score_rows += validation_rows(key, float(found), precision)
                     for point, shift in (("argmax", 0.0), ("shifted", 0.35)):
                         counts = {
                             klass: _counts(sizes[klass], recall, precision, luck + seed_luck, shift, level,
@@ -260,6 +264,13 @@ def _counts(sizes: Any, recall: float, precision: float | None, luck: Any, shift
         fp = 0.0 if collapsed else truth * recall * (1 - purity) / purity
         rows.append((tp * weight, fp * weight, (truth - tp) * weight, 4096.0 - truth - fp))
     return rows
+
+
+def validation_rows(key: str, recall: float, precision: float | None, *, iou: float | None = None) -> list[Any]:
+    """Pooled minority scores on validation at argmax; the IoU is that of a single class unless given."""
+    f1 = 0.0 if not recall or not precision else 2 / (1 / recall + 1 / precision)
+    scores = {"iou": f1 / (2 - f1) if iou is None else iou, "f1": f1, "recall": recall, "precision": precision}
+    return [(key, "val", "argmax", None, MINORITY, metric, value) for metric, value in scores.items()]
 
 
 def _score_rows(key: str, point: str, counts: Mapping[str, list[tuple[float, ...]]]) -> list[tuple[Any, ...]]:

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
 from sweeper.report.evidence import ALL, Key, gather
 from sweeper.report.measured import measured, select
 from sweeper.results.results import Results
-from sweeper.results.schema import MINORITY, POOLED_METRICS
+from sweeper.results.schema import COUNT_METRICS, MINORITY, POOLED_METRICS
 
 from .synthetic import SHAPES, synthetic
 
@@ -75,6 +76,78 @@ def test_differences_use_the_seeds_both_have():
     ious = [pooled[..., 0] / pooled[..., :3].sum(axis=-1) for pooled in both]
     assert found is not None
     assert found.mean == pytest.approx((ious[0] - ious[1]).mean())
+
+
+def test_the_order_of_rows_does_not_matter():
+    results = synthetic(["dice", "focal"], levels=(0.95, 0.97), images=4)
+    rng = np.random.default_rng(0)
+    shuffled = Results(
+        results.trials.take(rng.permutation(results.trials.num_rows)),
+        results.scores.take(rng.permutation(results.scores.num_rows)),
+        results.meta,
+    )
+    first, second = gather(results), gather(shuffled)
+    assert list(first.counts) == list(second.counts)
+    for key, cell in first.counts.items():
+        other = second.counts[key]
+        assert (cell.trials, cell.seeds, cell.images) == (other.trials, other.seeds, other.images)
+        assert (cell.values == other.values).all()
+
+
+def test_counts_are_where_they_belong():
+    results = synthetic(["dice", "focal"], levels=(0.97,), images=4, absent="curve 2")
+    evidence = gather(results)
+    assert evidence.classes == ("curve 1", "curve 2")
+    by_trial = {row["key"]: row for row in results.trials.to_pylist()}
+    seen = 0
+    for row in results.scores.to_pylist():
+        trial = by_trial[row["key"]]
+        if row["image"] is None or row["metric"] not in COUNT_METRICS or not trial["is_tuned"]:
+            continue
+        cell = evidence.counts[Key(trial["family"], 0.97, "tuned", row["point"])]
+        assert cell.trials[cell.seeds.index(trial["seed"])] == row["key"]
+        place = (cell.seeds.index(trial["seed"]), cell.images.index(row["image"]),
+                 evidence.classes.index(row["class"]), COUNT_METRICS.index(row["metric"]))  # fmt: skip
+        assert cell.values[place] == row["value"]
+        seen += 1
+    assert seen == sum(cell.values.size for key, cell in evidence.counts.items() if key.setting == "tuned")
+
+
+def test_settings_that_are_the_same_trials_are_kept_once():
+    evidence = gather(synthetic(["dice"], levels=(0.97,)))
+    tuned, default = Key("dice", 0.97), Key("dice", 0.97, "default")
+    assert evidence.same(tuned, default)
+    assert evidence.counts[tuned] is evidence.counts[default]
+
+
+def test_a_score_is_worked_out_once_however_many_pairs_ask():
+    evidence = gather(synthetic(["dice", "focal"], levels=(0.97,)))
+    key = Key("dice", 0.97)
+    shared = evidence.shared([key, Key("focal", 0.97)])
+    first = evidence.scored(key, "iou", MINORITY, shared)
+    assert evidence.scored(key, "iou", MINORITY, shared) is first
+    assert evidence.scored(key, "recall", MINORITY, shared) is not first
+
+
+def test_one_score_is_that_among_many():
+    evidence = gather(synthetic(["focal"], levels=(0.97,)))
+    key = Key("focal", 0.97)
+    many = evidence.scores(key, POOLED_METRICS, ["curve 1", MINORITY])
+    for (klass, metric), found in many.items():
+        one = evidence.score(key, metric, klass)
+        assert (one.mean, one.low, one.high) == pytest.approx((found.mean, found.low, found.high))
+
+
+def test_trials_without_an_image_in_common_are_not_pooled():
+    results = synthetic(["dice"], levels=(0.97,), images=2, seeds=2)
+    keys = [row["key"] for row in results.trials.to_pylist() if row["stage"] == "confirm"]
+    scores = [
+        row
+        for row in results.scores.to_pylist()
+        if row["image"] is None or (row["image"] == "log_00") == (row["key"] == keys[0])
+    ]
+    apart = Results(results.trials, pa.Table.from_pylist(scores, schema=results.scores.schema), results.meta)
+    assert gather(apart).counts == {}
 
 
 def test_lead_shares_are_shares_and_follow_a_clear_gain():

@@ -6,8 +6,8 @@ import math
 import pytest
 
 from sweeper.report import tables
+from sweeper.report.axes import axes
 from sweeper.report.comparisons import headline
-from sweeper.report.dials import dials
 from sweeper.report.evidence import gather
 from sweeper.report.literature import literature
 from sweeper.report.measured import measured, select
@@ -27,7 +27,8 @@ def rows(results):
 
 
 def test_the_design_space_holds_every_family_in_its_cell_with_measured_scores(results, rows):
-    frame = tables.design_space(results, rows)
+    placed = axes(results, gather(results), headline(results), rope=0.01).frame
+    frame = tables.design_space(results, rows, placed)
     assert set(frame["level"]) == {0.97, 0.99}
     tversky = frame[(frame["family"] == "tversky") & (frame["level"] == 0.99)].iloc[0]
     assert (tversky["overlap"], tversky["tradeoff"]) == ("overlap-aware", "tunable")
@@ -37,22 +38,11 @@ def test_the_design_space_holds_every_family_in_its_cell_with_measured_scores(re
     assert (tversky["recall"], tversky["recall_low"]) == (found["mean"], found["low"])
     assert math.isnan(frame[frame["family"] == "focal"]["iou"].iloc[0])
     assert len(frame) == 2 * 6
+    assert tversky["fall"] == placed.set_index("family").at["tversky", "fall"]
 
 
 def test_one_level_is_shown_once():
     assert tables.shown_levels(synthetic(1, levels=(0.97,))) == [0.97]
-
-
-def test_failed_and_collapsed_trials_are_counted_apart(results):
-    frame = tables.failures(results).set_index("family")
-    assert (frame.at["focal", "failed"], frame.at["focal", "share"]) == (8, 1.0)
-    assert frame.at["focal", "reason"] == "the loss became NaN in epoch 2"
-    # 5 of 8 search trials of combo completed, and 3 seeds at 4 levels confirmed, all without a minority pixel found;
-    # its default won, as all settings score alike or nearly.
-    searched = [row for row in results.trials.to_pylist() if row["family"] == "combo"]
-    completed = [row for row in searched if row["status"] == "completed"]
-    assert frame.at["combo", "collapsed"] == len(completed) > 0
-    assert frame.at["dice", "collapsed"] == frame.at["dice", "failed"] == 0
 
 
 def test_settings_in_use_show_what_was_tuned():
@@ -108,34 +98,6 @@ def test_literature_is_marked_as_such():
     assert set(frame["label"]) == {"literature, other data, not measured here"}
     dice = frame[(frame["family"] == "dice") & (frame["metric"] == "F1") & (frame["class"] == "foreground")]
     assert dice["value"].tolist() == [0.970]
-
-
-def test_dials_are_the_searched_numbers_and_not_their_complements():
-    results = synthetic(["tversky", "combo", "dice"])
-    found = {(dial.family, dial.name): dial for dial in dials(results, headline(results))}
-    assert set(found) == {("tversky", "beta"), ("combo", "weight"), ("combo", "beta")}
-    assert found["combo", "weight"].log
-    assert found["combo", "weight"].values == (0.01, 1.0)
-    assert found["tversky", "beta"].alone
-    assert not found["combo", "beta"].alone
-    rows = found["tversky", "beta"].rows
-    assert set(rows["measure"]) == {"validation minority IoU", "recall", "precision"}
-    # 8 trials, one of which failed and has no score.
-    assert len(rows) == 3 * 7
-    assert set(rows["status"]) == {"completed", "stopped"}
-
-
-def test_a_tuned_training_hyperparameter_is_a_dial_of_every_family():
-    results = synthetic(["dice"], levels=(0.97,))
-    results.meta["study"]["training"]["lr"] = {"log_uniform": [1e-4, 1e-2]}
-    column = results.trials.schema.get_field_index("hyperparameters")
-    values = ['{"training.lr": 0.002}'] * results.trials.num_rows
-    changed = type(results)(
-        results.trials.set_column(column, results.trials.schema.field(column), [values]), results.scores, results.meta
-    )
-    (dial,) = dials(changed, headline(changed))
-    assert (dial.name, dial.log, dial.default, dial.alone) == ("training.lr", True, None, True)
-    assert set(dial.rows["value"]) == {0.002}
 
 
 def test_an_error_of_a_curve_has_its_coverage_beside_it():

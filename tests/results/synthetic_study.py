@@ -6,7 +6,8 @@ import random
 from collections.abc import Iterable
 from typing import Any
 
-from sweeper.results.record import Score, TrialRecord
+from sweeper.results.margins import BINS, PROBABILITY_BINS
+from sweeper.results.record import MarginCounts, ReliabilityBin, Score, TrialRecord
 
 CLASSES = ("background", "Land (unpaved area)", "minority", "ligne/été #2", "water.a", "Water A")
 """Names that a tracking server refuses, confuses, or compares as equal."""
@@ -86,6 +87,9 @@ def make_study(seed: int = 0, trials: int = 3, images: int = 2) -> tuple[list[Tr
                         started=None,
                         objective=rng.random(),
                         scores=(*_pooled(rng, ("val", "test")), *_by_image(rng, images)),
+                        history=_history(rng, epochs=2),
+                        margins=tuple(_margins(rng, images)),
+                        reliability=tuple(_reliability(rng)),
                     )
                 )
     return records, make_meta(records)
@@ -107,6 +111,40 @@ def _by_image(rng: random.Random, images: int) -> list[Score]:
         for image in range(images)
         for name in CLASSES
         for metric in ("tp", "fp", "fn", "tn")
+    ]
+
+
+def _history(rng: random.Random, epochs: int) -> tuple[dict[str, float], ...]:
+    """Validation scores that are undefined in the first epoch are left out of it, as a trainer does."""
+    rows = []
+    for epoch in range(1, epochs + 1):
+        row = {"epoch": epoch, "train_loss": rng.random(), "seconds": rng.random(), "minority_iou": rng.random()}
+        rows.append(row if epoch == 1 else {**row, "minority_f1": rng.random(), "mean_iou": 0.1 + 0.2})
+    return tuple(rows)
+
+
+def _margins(rng: random.Random, images: int) -> list[MarginCounts]:
+    """Counts that float32 cannot hold exactly; the order is not the one of the tables."""
+    return [
+        MarginCounts(
+            split=split,
+            image=image,
+            pixels=rng.random() * 4096,
+            target=rng.random() * 50,
+            found=tuple(rng.random() for _ in range(BINS)),
+            alarms=tuple(0.0 if index % 2 else rng.random() for index in range(BINS)),
+        )
+        for split, image in [*(("test", f"scan {index}") for index in reversed(range(images))), ("val", None)]
+    ]
+
+
+def _reliability(rng: random.Random) -> list[ReliabilityBin]:
+    """Every third bin is empty."""
+    return [
+        ReliabilityBin("test", index, 0.0, None, None)
+        if index % 3 == 0
+        else ReliabilityBin("test", index, rng.random() * 4096, rng.random(), rng.random())
+        for index in range(PROBABILITY_BINS)
     ]
 
 

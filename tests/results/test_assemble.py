@@ -7,8 +7,9 @@ import pytest
 
 from sweeper.errors import ResultsError
 from sweeper.results.assemble import assemble
-from sweeper.results.record import Score
-from sweeper.results.schema import SCORES, TRIALS
+from sweeper.results.margins import BINS, OFFSETS
+from sweeper.results.record import MarginCounts, ReliabilityBin, Score
+from sweeper.results.schema import MARGINS, TABLES, TRIALS
 
 
 def rows(results):
@@ -18,8 +19,8 @@ def rows(results):
 def test_tables_have_the_schema_and_every_value_lands_in_its_column(make_record):
     record = make_record("k", level_test=0.9712, weighting_test="tilt", ess_test=147.0, device="cuda", precision="bf16")
     results = assemble([record], {"reference": 0.97})
-    assert results.trials.schema.equals(TRIALS, check_metadata=True)
-    assert results.scores.schema.equals(SCORES, check_metadata=True)
+    for name, table in results.tables.items():
+        assert table.schema.equals(TABLES[name], check_metadata=True), name
     (row,) = results.trials.to_pylist()
     for name in set(TRIALS.names) - {"hyperparameters", "is_tuned"}:
         assert row[name] == getattr(record, name), name
@@ -37,10 +38,52 @@ def test_tables_have_the_schema_and_every_value_lands_in_its_column(make_record)
     ]
 
 
+def test_every_epoch_is_a_row_and_what_it_does_not_report_is_null(make_record):
+    history = (
+        {"epoch": 1, "train_loss": 0.9, "seconds": 0.6},
+        {"epoch": 2, "train_loss": 0.4, "seconds": 0.7, "minority_iou": 0.25, "mean_iou": 0.5, "of a later version": 1},
+    )
+    failed = make_record("f", number=1, status="failed", epochs=1, history=history[:1], scores=())
+    table = assemble([failed, make_record("k", history=history)], {}).epochs
+    assert table.drop_columns(["train_loss", "seconds"]).to_pylist() == [
+        {"key": key, "epoch": epoch, "minority_iou": iou, "mean_iou": mean} | dict.fromkeys(UNREPORTED)
+        for key, epoch, iou, mean in (("k", 1, None, None), ("k", 2, 0.25, 0.5), ("f", 1, None, None))
+    ]
+    assert table["train_loss"].to_pylist() == [0.9, 0.4, 0.9]
+    assert table["seconds"].to_pylist() == [0.6, 0.7, 0.6]
+
+
+UNREPORTED = ("minority_f1", "minority_precision", "minority_recall", "background_iou")
+
+
+def test_margins_and_reliability_land_in_their_columns(make_record):
+    up, down = ([float(start + step * place) for place in range(BINS)] for start, step in ((0, 1), (1000, -1)))
+    rows = (
+        MarginCounts("val", None, 9.5, 4.25, tuple(down), tuple(up)),
+        MarginCounts("test", "b", 3.0, 2.0, tuple(up), tuple(down)),
+        MarginCounts("test", "a", 7.0, 1.0, tuple(up), tuple(up)),
+    )
+    bins = (ReliabilityBin("test", 1, 0.0, None, None), ReliabilityBin("test", 0, 5.5, 0.02, 0.5))
+    results = assemble([make_record("k", stage="confirm", margins=rows, reliability=bins)], {})
+    assert results.margins.to_pylist() == [
+        {"key": "k", "split": "test", "image": "a", "pixels": 7.0, "target": 1.0, "found": up, "alarms": up},
+        {"key": "k", "split": "test", "image": "b", "pixels": 3.0, "target": 2.0, "found": up, "alarms": down},
+        {"key": "k", "split": "val", "image": None, "pixels": 9.5, "target": 4.25, "found": down, "alarms": up},
+    ]
+    assert results.reliability.to_pylist() == [
+        {"key": "k", "split": "test", "bin": 0, "pixels": 5.5, "probability": 0.02, "share": 0.5},
+        {"key": "k", "split": "test", "bin": 1, "pixels": 0.0, "probability": None, "share": None},
+    ]
+
+
+def test_a_histogram_has_a_bin_on_either_side_of_every_offset():
+    assert MARGINS.field("found").type.list_size == MARGINS.field("alarms").type.list_size == len(OFFSETS) + 1
+
+
 def test_empty_study_gives_empty_tables():
-    results = assemble([], {})
-    assert (results.trials.num_rows, results.scores.num_rows) == (0, 0)
-    assert results.trials.schema.equals(TRIALS)
+    for name, table in assemble([], {}).tables.items():
+        assert table.num_rows == 0
+        assert table.schema.equals(TABLES[name])
 
 
 def test_order_of_completion_does_not_matter(make_study):
@@ -49,12 +92,17 @@ def test_order_of_completion_does_not_matter(make_study):
     for seed in range(5):
         rng = random.Random(seed)
         shuffled = [
-            dataclasses.replace(record, scores=tuple(rng.sample(record.scores, len(record.scores))))
+            dataclasses.replace(
+                record, **{name: tuple(rng.sample(rows := getattr(record, name), len(rows))) for name in ROWS}
+            )
             for record in rng.sample(records, len(records))
         ]
         again = assemble([*shuffled, shuffled[0]], meta)
-        assert again.trials.equals(first.trials)
-        assert again.scores.equals(first.scores)
+        assert again.tables == first.tables
+        assert all(table.num_rows for table in first.tables.values())
+
+
+ROWS = ("scores", "margins", "reliability")
 
 
 def test_rows_are_ordered_for_a_reader(make_record):

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import subprocess
@@ -8,8 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from sweeper.errors import ResultsError
+from sweeper.results import parquet
 from sweeper.results.assemble import assemble
 from sweeper.results.parquet import load, save
+
+FILES = ["trials.parquet", "scores.parquet", "epochs.parquet", "margins.parquet", "reliability.parquet"]
 
 
 @pytest.fixture
@@ -18,13 +22,25 @@ def results(make_study):
 
 
 def test_what_is_saved_is_loaded(results, tmp_path):
-    trials, scores = save(results, tmp_path / "new" / "results")
-    for path in (trials, trials.parent):
+    paths = save(results, tmp_path / "new" / "results")
+    assert [path.name for path in paths] == FILES
+    for path in (paths[0].parent, *paths):
         again = load(path)
-        assert again.trials.equals(results.trials, check_metadata=True)
-        assert again.scores.equals(results.scores, check_metadata=True)
+        assert list(again.tables) == list(results.tables)
+        for name, table in again.tables.items():
+            assert table.num_rows > 0
+            assert table.equals(results.tables[name], check_metadata=True), name
         assert again.meta == results.meta
-    assert sorted(path.name for path in trials.parent.iterdir()) == [scores.name, trials.name]
+    assert sorted(path.name for path in paths[0].parent.iterdir()) == sorted(FILES)
+
+
+def test_trials_appear_last(results, tmp_path, monkeypatch):
+    """Whoever finds `trials.parquet` finds the rest: it is what says that there are results."""
+    written = []
+    monkeypatch.setattr(parquet, "replace_atomically", lambda path, content: written.append(path.name))
+    save(results, tmp_path)
+    assert sorted(written) == sorted(FILES)
+    assert written[-1] == "trials.parquet"
 
 
 def test_metadata_names_study_and_versions_for_any_reader(results, tmp_path):
@@ -47,11 +63,32 @@ def test_files_are_readable_like_any_other(results, tmp_path):
         os.umask(umask)
 
 
-def test_files_of_two_writes_do_not_pass_for_one_result(results, make_record, tmp_path):
+@pytest.mark.parametrize("name", FILES)
+def test_files_of_two_writes_do_not_pass_for_one_result(results, make_record, tmp_path, name):
     save(results, tmp_path)
-    _, scores = save(assemble([make_record()], {}), tmp_path / "other")
-    scores.replace(tmp_path / "scores.parquet")
+    save(assemble([make_record()], results.meta), tmp_path / "other")
+    (tmp_path / "other" / name).replace(tmp_path / name)
+    with pytest.raises(ResultsError, match=r"trials.parquet and \w+.parquet were written .* not belong together"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["epochs", "margins", "reliability"])
+def test_results_that_differ_in_one_table_alone_are_told_apart(results, tmp_path, name):
+    """The stamp is of all tables, not of trials and scores alone."""
+    save(results, tmp_path)
+    changed = dataclasses.replace(results, **{name: results.tables[name].slice(1)})
+    save(changed, tmp_path / "other")
+    (tmp_path / "other" / f"{name}.parquet").replace(tmp_path / f"{name}.parquet")
     with pytest.raises(ResultsError, match="do not belong together"):
+        load(tmp_path)
+
+
+def test_results_of_the_version_before_say_what_to_do(results, tmp_path):
+    """They had two tables; the journal of the run folder has all, and the same run again writes them."""
+    for name in ("trials", "scores"):
+        metadata = {"sweeper.schema": "1", "sweeper.meta": "{}", "sweeper.pair": "0123"}
+        pq.write_table(results.tables[name].replace_schema_metadata(metadata), tmp_path / f"{name}.parquet")
+    with pytest.raises(ResultsError, match=r"trials.parquet: has results schema 1, .* the same `sweeper run` again"):
         load(tmp_path)
 
 
@@ -69,7 +106,7 @@ def test_files_of_two_writes_do_not_pass_for_one_result(results, make_record, tm
         (lambda path: rewrite(path, lambda t: t.select(t.column_names[::-1])), "their order differs"),
     ],
 )
-@pytest.mark.parametrize("name", ["trials.parquet", "scores.parquet"])
+@pytest.mark.parametrize("name", FILES)
 def test_a_file_that_is_not_ours_is_named(results, tmp_path, name, spoil, says):
     save(results, tmp_path)
     spoil(tmp_path / name)
@@ -112,5 +149,5 @@ def test_a_full_disk_leaves_the_old_results(results, make_record, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
     assert "cannot be written" in done.stdout
-    assert load(tmp_path).trials.equals(results.trials)
-    assert len(list(tmp_path.iterdir())) == 2
+    assert load(tmp_path).tables == results.tables
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES)

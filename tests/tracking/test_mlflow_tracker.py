@@ -13,6 +13,7 @@ from sweeper.results.assemble import assemble
 from sweeper.results.mlflow_client import connect, sqlite_path
 from sweeper.results.record import Score
 from sweeper.tracking.door import TrackerUnreachable
+from sweeper.tracking.outcome import FamilyOutcome, StudyOutcome
 
 
 def runs_of(store, kind, experiment="exp"):
@@ -36,14 +37,18 @@ def test_mlflow_and_parquet_give_equal_results(store, open_tracker, make_study, 
     tracker.conclude(meta=meta)
     parquet.save(assemble(records, meta), tmp_path / "results")
     saved, tracked = parquet.load(tmp_path / "results"), from_mlflow.load(store, "exp")
-    assert tracked.trials.equals(saved.trials, check_metadata=True)
-    assert tracked.scores.equals(saved.scores, check_metadata=True)
+    for name, table in saved.tables.items():
+        assert tracked.tables[name].equals(table, check_metadata=True), name
     assert tracked.meta == saved.meta
     # The study is rich enough for equality to mean something.
     assert set(saved.trials["status"].to_pylist()) == {"completed", "stopped", "failed"}
     assert saved.scores["value"].null_count > 50
     assert len(saved.scores["image"].drop_null()) > 100
     assert "Land (unpaved area)" in saved.scores["class"].to_pylist()
+    assert len(saved.epochs) == 2 * len(records)
+    assert saved.epochs["minority_f1"].null_count > 0
+    assert len(saved.margins) == 8 * 3, "confirm trials, their two images and validation"
+    assert saved.reliability["share"].null_count == 8 * 7
 
 
 def test_delivering_twice_changes_nothing(store, open_tracker, make_study):
@@ -89,25 +94,31 @@ def test_a_run_left_half_written_is_completed(store, open_tracker, make_study, m
     trials = [run for run in runs_of(store, "trial") if run.data.tags[layout.TRIAL_KEY] == confirmed.key]
     assert [run.info.status for run in trials] == ["FINISHED"]
     history = connect(store).get_metric_history(trials[0].info.run_id, "epoch/train_loss")
-    assert [(metric.step, metric.value) for metric in history] == [(1, 0.9), (2, 0.4)]
+    assert [(metric.step, metric.value) for metric in history] == [
+        (epoch["epoch"], epoch["train_loss"]) for epoch in confirmed.history
+    ]
     others = [first, dataclasses.replace(confirmed, key="family-run-exists-already")]
-    assert from_mlflow.load(store, "exp").scores.equals(assemble([*others, confirmed], meta).scores)
+    tracked, wanted = from_mlflow.load(store, "exp").tables, assemble([*others, confirmed], meta).tables
+    assert all(tracked[name].equals(wanted[name]) for name in wanted)
 
 
 def test_the_tree_of_runs(store, open_tracker, make_study, info):
+    """One row per family, whose children are its trials of both stages."""
     records, _ = make_study()
     tracker = open_tracker()
     for record in records:
         tracker.record(record)
     (study,) = runs_of(store, "study")
-    families = {(run.data.tags[layout.FAMILY], run.data.tags[layout.STAGE]): run for run in runs_of(store, "family")}
-    assert set(families) == {(f, s) for f in ("tversky", "my_pkg.losses:odd") for s in ("search", "confirm")}
+    families = {run.data.tags[layout.FAMILY]: run for run in runs_of(store, "family")}
+    assert sorted(families) == sorted(run.info.run_name for run in families.values())
+    assert set(families) == {"tversky", "my_pkg.losses:odd"}
+    assert len(runs_of(store, "family")) == 2
     assert {run.data.tags[layout.PARENT] for run in families.values()} == {study.info.run_id}
     trials = runs_of(store, "trial")
     assert len(trials) == len(records)
     for run in trials:
         tags = run.data.tags
-        assert tags[layout.PARENT] == families[tags[layout.FAMILY], tags[layout.STAGE]].info.run_id
+        assert tags[layout.PARENT] == families[tags[layout.FAMILY]].info.run_id
     assert study.data.params["training.lr.log_uniform"] == "[0.0001, 0.01]"
     assert study.data.params["search.metric"] == "minority_iou"
 
@@ -166,29 +177,12 @@ def test_many_metrics_and_classes_fit(store, open_tracker, make_record):
     assert from_mlflow.load(store, "exp").scores.equals(assemble([record], {}).scores)
 
 
-def test_family_rows_follow_their_trials_across_restarts(store, open_tracker, make_record):
-    def trial(key, level, iou, **changes):
-        scores = (Score("val", "argmax", None, "(minority)", "iou", iou),)
-        return make_record(key, level=level, scores=scores, objective=iou, **changes)
-
-    tracker = open_tracker()
-    tracker.record(trial("a", 0.9, 0.5))
-    tracker.record(trial("b", 0.99, 0.25))
-    tracker = open_tracker()
-    tracker.record(trial("c", 0.99, None, status="failed"))
-    tracker.record(trial("d", 0.99, 0.75))
-    (family,) = runs_of(store, "family")
-    assert family.data.metrics == {
-        "trials": 4, "failed": 1, "best_objective": 0.75, "minority_iou": 0.5,
-        "level_0.9/minority_iou": 0.5, "level_0.99/minority_iou": 0.5,
-    }  # fmt: skip
-    history = connect(store).get_metric_history(family.info.run_id, "minority_iou")
-    assert [(metric.step, metric.value) for metric in history] == [(1, 0.5), (2, 0.375), (3, 0.375), (4, 0.5)]
-
-
 def confirmed(make_record, key, iou, level=0.9, **changes):
-    scores = (Score("test", "argmax", None, "(minority)", "iou", iou),)
-    return make_record(key, stage="confirm", number=None, level=level, scores=scores, objective=iou, **changes)
+    scores = [
+        Score("test", point, None, "(minority)", "iou", value)
+        for point, value in (("argmax", iou), ("shifted", None if iou is None else iou + 0.125))
+    ]
+    return make_record(key, stage="confirm", number=None, level=level, objective=iou, **{"scores": scores, **changes})
 
 
 def shown(store):
@@ -196,12 +190,42 @@ def shown(store):
     return {name: value for name, value in family.data.metrics.items() if not math.isnan(value)}
 
 
+def test_family_rows_follow_their_trials_across_restarts(store, open_tracker, make_record):
+    tracker = open_tracker()
+    tracker.record(make_record("s", objective=0.875))
+    assert shown(store) == {"trials": 1, "failed": 0, "search/best_validation_objective": 0.875}
+    tracker.record(confirmed(make_record, "a", 0.5))
+    tracker.record(confirmed(make_record, "b", 0.25, level=0.97))
+    tracker = open_tracker()
+    tracker.record(confirmed(make_record, "c", None, level=0.97, status="failed", scores=()))
+    tracker.record(confirmed(make_record, "d", 0.75, level=0.97))
+    assert shown(store) == {
+        "trials": 5, "failed": 1, "search/best_validation_objective": 0.875, "minority_iou": 0.5,
+        "shifted/minority_iou": 0.625, "level_0.9/minority_iou": 0.5, "level_0.97/minority_iou": 0.5,
+        "level_0.9/shifted/minority_iou": 0.625, "level_0.97/shifted/minority_iou": 0.625,
+    }  # fmt: skip
+    (family,) = runs_of(store, "family")
+    history = connect(store).get_metric_history(family.info.run_id, "level_0.97/minority_iou")
+    assert [(metric.step, metric.value) for metric in history] == [(0, 0.25), (0, 0.5)]
+
+
+def test_search_scores_are_no_results(store, open_tracker, make_record):
+    """They are on validation and the best of many: the family's row has them under the search's name alone."""
+    tracker = open_tracker()
+    scores = (Score("val", "argmax", None, "(minority)", "iou", 0.75), Score("test", "argmax", None, "x", "iou", 0.5))
+    for key, is_default in (("a", True), ("b", False)):
+        tracker.record(make_record(key, scores=scores, objective=0.75, is_default=is_default))
+    tracker.conclude()
+    assert shown(store) == {"trials": 2, "failed": 0, "search/best_validation_objective": 0.75}
+
+
 def test_confirm_rows_are_of_the_tuned_setting_and_the_default_stands_apart(store, open_tracker, make_record):
     """At 0.9 both settings ran, at 0.99 the search had chosen the default, which is then the tuned one there."""
     tracker = open_tracker()
     tracker.record(confirmed(make_record, "a", 0.125, is_default=True))
     assert shown(store) == {
-        "trials": 1, "failed": 0, "best_objective": 0.125, "minority_iou": 0.125, "level_0.9/minority_iou": 0.125,
+        "trials": 1, "failed": 0, "level_0.9/minority_iou": 0.125, "level_0.9/shifted/minority_iou": 0.25,
+        "default/level_0.9/minority_iou": 0.125,
     }  # fmt: skip
     tracker.record(confirmed(make_record, "b", 0.625))
     tracker = open_tracker()  # what was recorded before is read back from MLflow
@@ -209,52 +233,93 @@ def test_confirm_rows_are_of_the_tuned_setting_and_the_default_stands_apart(stor
     tracker.record(confirmed(make_record, "d", 0.875))
     tracker.record(confirmed(make_record, "e", 1.0, level=0.99, is_default=True))
     assert shown(store) == {
-        "trials": 5, "failed": 0, "best_objective": 1.0, "minority_iou": 2.5 / 3,
+        "trials": 5, "failed": 0,
         "level_0.9/minority_iou": 0.75, "level_0.99/minority_iou": 1.0,
-        "default/minority_iou": 0.5, "default/level_0.9/minority_iou": 0.25, "default/level_0.99/minority_iou": 1.0,
+        "level_0.9/shifted/minority_iou": 0.875, "level_0.99/shifted/minority_iou": 1.125,
+        "default/level_0.9/minority_iou": 0.25, "default/level_0.99/minority_iou": 1.0,
     }  # fmt: skip
-
-
-def test_the_default_over_all_levels_is_shown_only_where_it_ran_at_all(store, open_tracker, make_record):
-    tracker = open_tracker()
-    tracker.record(confirmed(make_record, "a", 0.5))
-    tracker.record(confirmed(make_record, "b", 0.25, level=0.99, is_default=True))
-    tracker.record(confirmed(make_record, "c", 0.75, level=0.99))
-    assert {name: value for name, value in shown(store).items() if name.startswith("default/")} == {
-        "default/level_0.99/minority_iou": 0.25
-    }
-
-
-def test_the_default_is_a_candidate_of_the_search(store, open_tracker, make_record):
-    tracker = open_tracker()
-    for key, iou, is_default in (("a", 0.25, True), ("b", 0.75, False)):
-        scores = (Score("val", "argmax", None, "(minority)", "iou", iou),)
-        tracker.record(make_record(key, scores=scores, objective=iou, is_default=is_default))
-    assert shown(store)["minority_iou"] == 0.5
-    assert not [name for name in shown(store) if name.startswith("default/")]
 
 
 def test_concluding_leaves_out_trials_of_what_the_study_was(store, open_tracker, make_record, info):
     """The better trial, and the only one at its level, came before the study was edited."""
     tracker = open_tracker()
     tracker.record(confirmed(make_record, "old", 0.75, level=0.8))
+    tracker.record(confirmed(make_record, "other", 0.75))
     tracker.record(confirmed(make_record, "new", 0.25))
-    assert shown(store)["minority_iou"] == 0.5
+    assert shown(store)["level_0.9/minority_iou"] == 0.5
     final = {**info.meta, "trials": ["new"]}
     tracker.conclude(meta=final)
     wanted = {
-        "trials": 1, "failed": 0, "best_objective": 0.25, "minority_iou": 0.25, "level_0.9/minority_iou": 0.25,
+        "trials": 1, "failed": 0, "level_0.9/minority_iou": 0.25, "level_0.9/shifted/minority_iou": 0.375,
+        "by_level/minority_iou": 0.25, "by_level/shifted/minority_iou": 0.375,
     }  # fmt: skip
     assert shown(store) == wanted
     before = contents(store)["metrics"]
     open_tracker().conclude(meta=final)
     assert contents(store)["metrics"] == before, "concluding twice is concluding once"
 
-    tracker.conclude(meta={**info.meta, "trials": ["new", "old"]})
-    assert shown(store)["minority_iou"] == 0.5
+    tracker.conclude(meta={**info.meta, "trials": ["new", "other", "old"]})
+    assert shown(store)["level_0.9/minority_iou"] == 0.5
     assert shown(store)["level_0.8/minority_iou"] == 0.75
     tracker.conclude(meta={**info.meta, "trials": []})
     assert shown(store) == {"trials": 0, "failed": 0}
+    tracker.record(confirmed(make_record, "newest", 0.875))
+    assert shown(store)["level_0.9/minority_iou"] == 0.625, "a study that goes on shows its trials again"
+
+
+def test_curves_over_the_level_are_drawn_and_redrawn(store, open_tracker, make_record, info):
+    tracker = open_tracker()
+    for key, level, iou in (("a", 0.9, 0.5), ("b", 0.97, 0.25), ("c", 0.9995, 0.125)):
+        tracker.record(confirmed(make_record, key, iou, level=level))
+
+    def curve(name="by_level/minority_iou"):
+        (family,) = runs_of(store, "family")
+        history = connect(store).get_metric_history(family.info.run_id, name)
+        return {one.step: one.value for one in sorted(history, key=lambda one: one.timestamp)}
+
+    assert curve() == {}, "not before the end: a curve cannot be taken back"
+    tracker.conclude()
+    assert curve() == {9000: 0.5, 9700: 0.25, 9995: 0.125}
+    assert curve("by_level/shifted/minority_iou") == {9000: 0.625, 9700: 0.375, 9995: 0.25}
+    tracker.record(confirmed(make_record, "d", 1.0))
+    tracker.conclude(meta={**info.meta, "trials": ["a", "b", "d"]})
+    drawn = curve()
+    assert math.isnan(drawn.pop(9995)), "a level that left the study leaves the curve"
+    assert drawn == {9000: 0.75, 9700: 0.25}
+
+
+def test_concluding_shows_what_the_report_found(store, open_tracker, make_record):
+    tracker = open_tracker()
+    tracker.record(confirmed(make_record, "a", 0.5))
+    ends = {"level_0.9/minority_iou_low": 0.375, "level_0.9/minority_iou_high": 0.625}
+    outcome = StudyOutcome(answer="Nothing is separable.", families={"tversky": FamilyOutcome(ends, "#0072b2")})
+    for _ in range(2):
+        tracker.conclude(outcome=outcome)
+    (family,), (study,) = runs_of(store, "family"), runs_of(store, "study")
+    assert ends.items() <= shown(store).items()
+    assert family.data.tags["mlflow.runColor"] == "#0072b2"
+    assert study.data.tags["mlflow.note.content"] == "Nothing is separable."
+    tracker.record(confirmed(make_record, "b", 0.75))
+    assert not ends.items() & shown(store).items(), "an interval of fewer trials is no longer the scores'"
+    connect(store).set_tag(study.info.run_id, "mlflow.note.content", "my words")
+    tracker.conclude(outcome=StudyOutcome(answer="tversky is ahead."))
+    (study,) = runs_of(store, "study")
+    assert study.data.tags["mlflow.note.content"] == "my words"
+    assert study.data.tags["sweeper.answer"] == "tversky is ahead."
+
+
+def test_rows_per_stage_of_an_earlier_version_stay_as_they_are(store, open_tracker, make_record):
+    client = connect(store)
+    tracker = open_tracker()
+    tracker.record(make_record("a", objective=0.5))
+    (old,) = runs_of(store, "family")
+    client.set_tag(old.info.run_id, layout.STAGE, "search")
+    tracker = open_tracker()
+    tracker.record(make_record("b", objective=0.75))
+    tracker.conclude()
+    first, second = sorted(runs_of(store, "family"), key=lambda run: layout.STAGE not in run.data.tags)
+    assert first.data.metrics["trials"] == 1
+    assert second.data.metrics["trials"] == 2, "the family's row counts the trials under its old rows too"
 
 
 def test_concluding_goes_by_the_meta_it_was_opened_with(store, open_tracker, make_record, info):
@@ -262,7 +327,7 @@ def test_concluding_goes_by_the_meta_it_was_opened_with(store, open_tracker, mak
     tracker.record(confirmed(make_record, "old", 0.75))
     tracker.record(confirmed(make_record, "new", 0.25))
     tracker.conclude()
-    assert shown(store)["minority_iou"] == 0.25
+    assert shown(store)["level_0.9/minority_iou"] == 0.25
 
 
 def test_a_finished_study_is_read_whole_or_not_at_all(store, open_tracker, make_record, info):
@@ -395,6 +460,43 @@ def test_loading_names_what_is_wrong(store, open_tracker, make_study, tmp_path):
         load(store, "exp")
     assert "report from the Parquet files of the run folder: `sweeper report RUN`" in str(caught.value)
     assert "delete it" not in str(caught.value), "a deleted trial counts as present, so that it is not sent again"
+
+
+def test_runs_that_are_older_than_epochs_margins_and_reliability_are_read_without(store, open_tracker, make_study):
+    records, _ = make_study(images=1)
+    open_tracker().record(records[3])
+    (run,) = runs_of(store, "trial")
+    client = connect(store)
+    for name in [name for name in run.data.tags if name.startswith((layout.HISTORY, layout.RELIABILITY))]:
+        client.delete_tag(run.info.run_id, name)
+    fields = layout.from_tags(layout.RECORD, run.data.tags)
+    del fields["margins"]
+    for name, text in layout.to_tags(layout.RECORD, fields).items():
+        client.set_tag(run.info.run_id, name, text)
+    found = from_mlflow.load(store, "exp")
+    assert (len(found.trials), len(found.epochs), len(found.margins), len(found.reliability)) == (1, 0, 0, 0)
+    assert found.scores.equals(assemble([records[3]], {}).scores)
+
+
+def test_reading_asks_once_per_page_and_once_per_artifact(store, open_tracker, make_study, monkeypatch):
+    """No request per metric, nor per trial but for the tables of confirm trials."""
+    records, _ = make_study(images=1)
+    tracker = open_tracker()
+    for record in records:
+        tracker.record(record)
+    asked = []
+    from mlflow.tracking import MlflowClient
+
+    for name in ("search_runs", "get_metric_history", "list_artifacts", "download_artifacts"):
+        genuine = getattr(MlflowClient, name)
+
+        def counted(self, *arguments, genuine=genuine, name=name, **keywords):
+            asked.append(name)
+            return genuine(self, *arguments, **keywords)
+
+        monkeypatch.setattr(MlflowClient, name, counted)
+    from_mlflow.load(store, "exp")
+    assert {name: asked.count(name) for name in set(asked)} == {"search_runs": 2, "download_artifacts": 1 + 8 * 2}
 
 
 def test_a_trial_that_mlflow_refuses_is_told_as_such(open_tracker, make_record):

@@ -127,7 +127,7 @@ def test_a_score_no_trial_stands_behind_any_more_is_cleared_over_http(server, st
     experiment = client.get_experiment_by_name("cleared").experiment_id
     (family,) = client.search_runs([experiment], f"tags.`{layout.KIND}` = 'family'")
     assert family.data.metrics["trials"] == 0
-    assert math.isnan(family.data.metrics["best_objective"])
+    assert math.isnan(family.data.metrics["search/best_validation_objective"])
 
 
 def test_artifacts_of_a_local_store_are_shown(server, study, info, tmp_path):

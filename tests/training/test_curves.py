@@ -3,8 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from sweeper.data.settings import IGNORE
-from sweeper.training.curves import circular_distance, curve_scores, fill_rows, row_positions, stitch
+from sweeper.training.curves import circular_distance, curve_scores, fill_rows, row_positions
 
 
 def test_a_row_position_is_the_circular_mean_of_its_pixel_middles():
@@ -44,16 +43,6 @@ def test_the_true_masks_recover_the_true_curves(data):
         # Lines cross, and the later one hides some pixels of the earlier: less than half a pixel on average.
         assert score.mae == pytest.approx(0, abs=0.5 / 80)
         assert score.coverage == 1.0
-
-
-def test_stitching_puts_every_patch_in_its_place_and_drops_the_padding(data):
-    split = data.splits["val"]
-    assert (split.masks == IGNORE).any()  # 80 columns are 2.5 patches
-    for picture in range(len(split.stems)):
-        scan = stitch(split, split.masks, picture)
-        assert scan.shape == (128, 80)
-        assert (scan != IGNORE).all()
-        np.testing.assert_array_equal((scan == 1).sum(), split.counts[split.picture == picture, 1].sum())
 
 
 def test_a_shifted_line_is_off_by_the_shift(data):

@@ -34,7 +34,8 @@ def by_hand(split, offset):
 def test_counts_and_predictions_are_those_of_a_plain_loop(feed, data, batch_size):
     split = data.splits["val"]
     found = evaluate(forward, feed, classes=3, background=0, batch_size=batch_size, offsets=(0.0, 1.3), keep=True)
-    for point, offset in zip(found.points, (0.0, 1.3), strict=True):
+    assert list(found.points) == [0.0, 1.3]
+    for offset, point in found.points.items():
         confusion, predicted = by_hand(split, offset)
         np.testing.assert_array_equal(point.confusion, confusion)
         np.testing.assert_array_equal(point.predictions, predicted)

@@ -7,10 +7,13 @@ import torch
 
 from sweeper.errors import LevelError, LossError, RunFolderError, TrialFailure, UserError
 from sweeper.losses.family import Family
+from sweeper.results.margins import OFFSETS, PROBABILITY_BINS, above
 from sweeper.results.record import MINORITY
+from sweeper.results.schema import EPOCHS, OBJECT_METRICS, SURFACE_METRICS
 from sweeper.training import trainer as module
 from sweeper.training.checkpoint import load, save
 from sweeper.training.metrics import HEADLINES
+from sweeper.training.surfaces import surface_scores
 from sweeper.training.trainer import Trainer, train
 from sweeper.training.trial import ModelSettings
 
@@ -269,6 +272,84 @@ def test_a_confirm_trial_is_scored_on_test_and_its_images_add_up(data, make_tria
     assert {row.klass for row in rows_of(scores, metric="curve_coverage")} == {"curve_1", "curve_2"}
     argmax, shifted = (rows_of(scores, point=point, metric="tp", klass="curve_1") for point in ("argmax", "shifted"))
     assert [row.value for row in argmax] != [row.value for row in shifted]
+
+
+def test_margins_give_the_hits_and_false_alarms_of_both_points(data, make_trial):
+    scores = finished(make_trial("dice", stage="confirm", epochs=3, steps_per_epoch=8, lr=1e-2), data).scores()
+    assert [(row.split, row.image) for row in scores.margins] == [
+        ("val", None),
+        *(("test", f"test_{picture}") for picture in range(3)),
+    ]
+    for point, offset in (("argmax", 0.0), ("shifted", scores.offset)):
+        place = int(np.flatnonzero(offset == OFFSETS)[0])
+        for row in scores.margins[1:]:
+            counts = {
+                metric: sum(
+                    each.value
+                    for klass in ("curve_1", "curve_2")
+                    for each in rows_of(scores, point=point, image=row.image, klass=klass, metric=metric)
+                )
+                for metric in ("tp", "fp", "fn")
+            }
+            assert above(np.array(row.found))[place] == pytest.approx(counts["tp"], rel=1e-6)
+            assert above(np.array(row.alarms))[place] == pytest.approx(counts["fp"], rel=1e-6)
+            assert row.target == pytest.approx(counts["tp"] + counts["fn"])
+    assert len({row.target for row in scores.margins}) == 4, "else rows of different pictures could be confused"
+
+
+def test_reliability_covers_all_pixels_of_test(data, make_trial):
+    trainer = finished(make_trial(stage="confirm", epochs=3, steps_per_epoch=8, lr=1e-2), data)
+    bins = trainer.scores().reliability
+    assert [(each.split, each.bin) for each in bins] == [("test", place) for place in range(PROBABILITY_BINS)]
+    weights, counts = trainer.levels["test"].weights, data.splits["test"].counts
+    assert sum(each.pixels for each in bins) == pytest.approx((weights @ counts).sum())
+    assert sum(each.pixels * each.share for each in bins if each.pixels) == pytest.approx(
+        (weights @ counts)[list(data.minority)].sum()
+    )
+    for each in bins:
+        if each.pixels:
+            assert each.bin / 20 - 1e-6 <= each.probability <= (each.bin + 1) / 20
+        else:
+            assert (each.probability, each.share) == (None, None)
+
+
+def test_whole_pictures_of_test_are_scored_at_both_points(data, make_trial):
+    trainer = finished(make_trial("dice", stage="confirm", epochs=3, steps_per_epoch=8, lr=1e-2), data)
+    scores = trainer.scores()
+    split = data.splits["test"]
+    predicted = {"argmax": trainer.predict("test", np.arange(len(split)))}
+    expected = surface_scores(split, predicted, [1, 2])["argmax"]
+    for score in expected:
+        image, klass = split.stems[score.picture], data.classes[score.klass].name
+        for metric in ("nsd", "hd95", "cldice"):
+            (row,) = rows_of(scores, point="argmax", image=image, klass=klass, metric=metric)
+            assert row.value == getattr(score, metric)
+    assert {row.metric for row in scores.rows if row.image is None} >= {*SURFACE_METRICS}
+    assert {row.metric for row in scores.rows if row.image is not None} >= {*OBJECT_METRICS}
+    argmax, shifted = (rows_of(scores, point=point, metric="nsd") for point in ("argmax", "shifted"))
+    assert [row.value for row in argmax] != [row.value for row in shifted]
+    assert not rows_of(scores, split="val", metric="nsd")
+
+
+def test_where_the_offset_is_zero_both_points_are_the_same(data, make_trial):
+    trainer = Trainer(make_trial(stage="confirm"), data, device="cpu")
+    state = trainer.state()
+    state["model"]["segmentation_head.0.bias"][:] = torch.tensor([100.0, 0.0, 0.0])  # nothing is found at any offset
+    trainer.restore(state)
+    scores = trainer.scores()
+    assert scores.offset == 0
+    argmax, shifted = (rows_of(scores, split="test", point=point) for point in ("argmax", "shifted"))
+    assert [dataclasses.replace(row, point="argmax") for row in shifted] == argmax
+
+
+def test_only_a_confirm_trial_is_looked_at_this_closely(data, make_trial):
+    scores = finished(make_trial(), data).scores()
+    assert (scores.margins, scores.reliability) == ((), ())
+
+
+def test_an_epoch_reports_the_columns_of_its_table(data, make_trial):
+    (first, _) = finished(make_trial(), data).history
+    assert {*first.to_dict()} == {*EPOCHS.names} - {"key"}
 
 
 def test_the_offset_is_chosen_on_validation_alone(data, make_trial):

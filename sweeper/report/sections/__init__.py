@@ -7,18 +7,24 @@ from collections.abc import Callable, Iterator
 from sweeper.report.document import Document
 from sweeper.report.section import Section
 from sweeper.report.sections.answer import answer
+from sweeper.report.sections.boundaries import boundaries
 from sweeper.report.sections.budget import budget
+from sweeper.report.sections.calibration import calibration
 from sweeper.report.sections.classes import classes
 from sweeper.report.sections.curves import curves
 from sweeper.report.sections.decision import decision
 from sweeper.report.sections.dials import dials
 from sweeper.report.sections.how import how
+from sweeper.report.sections.learning import learning
 from sweeper.report.sections.literature import literature
+from sweeper.report.sections.methods import methods
+from sweeper.report.sections.pairs import pairs
 from sweeper.report.sections.panels import panels
 from sweeper.report.sections.plane import plane
 from sweeper.report.sections.points import points
 from sweeper.report.sections.provenance import provenance
 from sweeper.report.sections.sensitivity import sensitivity
+from sweeper.report.sections.stability import stability
 from sweeper.report.sections.tuning import tuning
 
 SECTIONS: tuple[Callable[[Document], Section | None], ...] = (
@@ -27,13 +33,19 @@ SECTIONS: tuple[Callable[[Document], Section | None], ...] = (
     plane,
     sensitivity,
     decision,
+    pairs,
     points,
+    calibration,
+    stability,
     dials,
     tuning,
     classes,
+    boundaries,
     curves,
     panels,
+    learning,
     budget,
+    methods,
     provenance,
     literature,
 )

@@ -20,7 +20,7 @@ def answer(document: Document) -> Section:
         "The answer",
         tables={"standings": _standings(document)},
         figures={"glance": _glance(document)},
-        words={"answer": document.answer},
+        words={"answer": document.answer, "margin": document.score.margin(document.rope)},
     )
 
 
@@ -29,7 +29,8 @@ def _standings(document: Document) -> Table:
         "standings",
         "All standings",
         f"{sentence(document.score.label)} on test, tuned, argmax, with 95 % intervals. Behind: the highest minus it, "
-        f"paired over seeds and images. First in: share of resamples in which it leads. {rule(document)}",
+        f"paired over seeds and images; the highest is: the verdict on it against this family. First in: share of "
+        f"resamples in which it leads. {rule(document)}",
         comparisons.standings(document.answer.rankings),
         [
             LEVEL,
@@ -37,6 +38,7 @@ def _standings(document: Document) -> Table:
             FAMILY,
             Column("value", spread("score", "score_low", "score_high"), numeric=True),
             Column("behind", spread("behind", "behind_low", "behind_high", sign=True), numeric=True),
+            Column("the highest is", word("verdict")),
             Column("first in", share("leads"), numeric=True),
         ],
     )

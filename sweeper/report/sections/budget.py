@@ -1,22 +1,69 @@
-"""What the search spent, and what went wrong."""
+"""What each family cost, and what the search spent."""
 
 from __future__ import annotations
 
-from sweeper.report import tables
+from collections.abc import Iterator
+
+import pandas as pd
+
+from sweeper.report import comparisons, tables
 from sweeper.report.columns import FAMILY, LEVEL
+from sweeper.report.cost import cost, devices
 from sweeper.report.document import Document
 from sweeper.report.section import Section
-from sweeper.report.typeset import Column, Table, share, table, word
-from sweeper.report.writing import digits
+from sweeper.report.typeset import Column, Table, decimal, share, table, word
+from sweeper.report.writing import digits, listed, text
 
 
 def budget(document: Document) -> Section:
     """Build the section."""
+    frame = cost(document.results)
     return Section(
         "budget",
-        "Budget and failures",
-        tables={"budget": _budget(document), "failures": _failures(document)},
-        figures={},
+        "Cost and budget",
+        tables={"cost": _cost(document, frame), "budget": _budget(document)},
+        words={"remarks": list(_remarks(document, frame))},
+    )
+
+
+def _remarks(document: Document, frame: pd.DataFrame) -> Iterator[str]:
+    kinds = devices(document.results)
+    if len(kinds) > 1:
+        yield f"Trials ran on different devices ({listed(kinds)}): their seconds are not comparable."
+    if document.results.meta.get("slot") is None and len(document.results.trials):
+        yield "What share of the machine a trial had is not recorded, so that hours of GPU and cores are not known."
+    slow = frame.dropna(subset=["relative"]).sort_values("relative")
+    base = comparisons.baseline(document.results)
+    if base is not None and len(slow) > 1:
+        last = slow.iloc[-1]
+        if last["relative"] >= 1.1:
+            yield f"An epoch of {last['family']} takes {digits(last['relative'], 2)} times as long as one of {base}."
+        else:
+            yield f"No family's epoch takes more than 1.1 times as long as one of {base}."
+
+
+def _cost(document: Document, frame: pd.DataFrame) -> Table:
+    base = comparisons.baseline(document.results)
+    against = f"Relative: that over {base}'s. " if base is not None else ""
+    return table(
+        "cost",
+        "What each family cost",
+        f"Seconds per epoch: median, training and validation. {against}Seconds per trial: median of completed ones. "
+        "Hours: of all trials one after the other, failed and stopped ones among them; times the share of a GPU, or "
+        "the cores, that each had. Stopped: share of search trials that were stopped early. Neighbors on the same "
+        "machine slow one another: small differences mean nothing.",
+        frame,
+        [
+            FAMILY,
+            Column("trials", word("trials"), numeric=True),
+            Column("stopped", share("stopped"), numeric=True),
+            Column("seconds per epoch", decimal("epoch_seconds", 2), numeric=True),
+            Column("relative", decimal("relative", 2), numeric=True),
+            Column("seconds per trial", decimal("trial_seconds", 1), numeric=True),
+            Column("hours", lambda row: text(row.hours), numeric=True),
+            Column("GPU-hours", lambda row: text(row.gpu_hours), numeric=True),
+            Column("core-hours", lambda row: text(row.core_hours), numeric=True),
+        ],
     )
 
 
@@ -35,23 +82,5 @@ def _budget(document: Document) -> Table:
                 for name in ("trials", "completed", "stopped", "failed", "epochs")
             ),
             Column("minutes", lambda row: digits(row.seconds / 60, 1), numeric=True),
-        ],
-    )
-
-
-def _failures(document: Document) -> Table:
-    return table(
-        "failures",
-        "Failures",
-        "Search and confirm trials. Collapsed: completed without finding one minority pixel at argmax. Share: "
-        "failed and collapsed of all.",
-        tables.failures(document.results),
-        [
-            FAMILY,
-            Column("trials", word("trials"), numeric=True),
-            Column("failed", word("failed"), numeric=True),
-            Column("collapsed", word("collapsed"), numeric=True),
-            Column("share", share("share"), numeric=True),
-            Column("most common reason", word("reason")),
         ],
     )

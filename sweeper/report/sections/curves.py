@@ -9,7 +9,7 @@ import pandas as pd
 
 from sweeper.report import curves as charts
 from sweeper.report import tables
-from sweeper.report.columns import FAMILY, LEVEL, places
+from sweeper.report.columns import FAMILY, LEVEL, places, rule
 from sweeper.report.document import Document
 from sweeper.report.figure import Figure
 from sweeper.report.measured import select
@@ -50,7 +50,7 @@ def _table(document: Document) -> Table | None:
         "distance to the true curve, in % of the track width; a position at random is 25 % off, and a log in which a "
         "curve is never predicted counts as that. Coverage: % of the depth rows with ink of the curve in which it was "
         f"found. Mean of seeds with 95 % intervals over seeds alone.{partial} Scores at the shifted threshold are in "
-        "the files.",
+        f"the files. {rule(document)}",
         frame,
         [
             FAMILY,

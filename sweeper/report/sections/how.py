@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sweeper.report.document import Document
+from sweeper.report.multiplicity import ALPHA
 from sweeper.report.section import Section
 from sweeper.report.statistics import REPS, stretch
 
@@ -14,5 +15,10 @@ def how(document: Document) -> Section:
         "How to read this",
         tables={},
         figures={},
-        words={"resamples": REPS, "stretches": [(seeds, f"{stretch(seeds):.1f}") for seeds in (2, 3, 5, 10)]},
+        words={
+            "resamples": REPS,
+            "stretches": [(units, f"{stretch(units):.1f}") for units in (2, 3, 5, 10)],
+            "margin": document.score.margin(document.rope),
+            "alpha": ALPHA,
+        },
     )

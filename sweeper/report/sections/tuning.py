@@ -32,7 +32,7 @@ def _tuned_vs_default(document: Document) -> Table:
         "Tuned against default",
         f"{sentence(document.score.label)} on test at argmax; the difference, tuned minus default, is paired over "
         f"seeds and images, with its 95 % interval. {rule(document)}",
-        comparisons.tuned_vs_default(document.evidence, document.results, document.score),
+        comparisons.tuned_vs_default(document.evidence, document.results, document.score, rope=document.rope),
         [
             FAMILY,
             LEVEL,

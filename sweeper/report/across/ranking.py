@@ -1,0 +1,116 @@
+"""Ranks of the common families with every study as one block, and what they allow to be said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from sweeper.report.across.lineup import Lineup
+from sweeper.report.charts import pairs as charts
+from sweeper.report.columns import FAMILY
+from sweeper.report.figure import Figure
+from sweeper.report.multiplicity import ALPHA
+from sweeper.report.ranks import Ranks, cliques, pairwise, ranks, separable
+from sweeper.report.signed_rank import least_p
+from sweeper.report.theme import styles
+from sweeper.report.typeset import Column, Table, decimal, table
+from sweeper.report.writing import digits, listed
+
+
+def ranks_of(means: pd.DataFrame) -> Ranks:
+    """Rank the families (columns) over the studies (rows) in which all of them have a score."""
+    return ranks(means.to_numpy(np.float64))
+
+
+def apart(means: pd.DataFrame) -> Callable[[int, int], bool]:
+    """Return whether two families, by their columns, differ over the studies (Wilcoxon's test, Holm's correction)."""
+    whole = means.dropna().to_numpy(np.float64)
+    return separable(pairwise(whole))
+
+
+def order(found: Ranks) -> list[int]:
+    """Return the columns best first; those without a rank are left out."""
+    return [int(index) for index in np.argsort(found.mean, kind="stable") if not np.isnan(found.mean[index])]
+
+
+def rank_table(found: Ranks, means: pd.DataFrame) -> Table:
+    """Return the mean rank of every family beside its score in every study."""
+    frame = means.T.rename_axis("family").reset_index()
+    frame.insert(1, "mean_rank", found.mean)
+    frame = frame.sort_values("mean_rank", kind="stable").reset_index(drop=True)
+    shown = frame.rename(columns={name: f"study_{at}" for at, name in enumerate(means.index)})
+    return table(
+        "ranks",
+        "Mean ranks",
+        "Mean rank over the studies in which every family has a score at every level (1 is best), and the score that "
+        "ranks them: the mean over the study's levels of the tuned setting on test at argmax.",
+        frame,
+        [
+            FAMILY,
+            Column("mean rank", decimal("mean_rank", 2), numeric=True),
+            *(Column(str(name), decimal(f"study_{at}"), numeric=True) for at, name in enumerate(means.index)),
+        ],
+        shown=shown,
+    )
+
+
+def reading(found: Ranks, means: pd.DataFrame, lineup: Lineup) -> str:
+    """Say who ranks first and whether that can be more than chance."""
+    names = [str(name) for name in means.columns]
+    best = order(found)
+    if not best:
+        return "No study has a score of every common family at every level, so there is nothing to rank."
+    if len(names) < 2:
+        return f"{names[0]} is the only family that all studies have: there is nothing to rank."
+    first = names[best[0]]
+    text = f"Over {found.blocks} {'study' if found.blocks == 1 else 'studies'}, {first} ranks best"
+    text += f" (mean rank {digits(found.mean[best[0]], 2)} of {len(names)})."
+    least = least_p(found.blocks) * len(names) * (len(names) - 1) / 2
+    if found.blocks < 2 or least > ALPHA:
+        return text + (
+            f" With so few blocks no difference of ranks can be significant: the smallest p-value that "
+            f"{found.blocks} can give, corrected for all pairs, is {min(least, 1.0):.2g}."
+        )
+    differs = apart(means)
+    behind = [names[other] for other in best[1:] if differs(best[0], other)]
+    joined = [names[other] for other in best[1:] if not differs(best[0], other)]
+    if behind:
+        text += f" It is ahead of {listed(behind)} (Wilcoxon signed-rank over studies, Holm-corrected, 5 %)."
+    if joined:
+        text += f" It cannot be told apart from {listed(joined)}."
+    return text + f" Friedman's test that all rank alike: p = {found.p:.2g}."
+
+
+def joined_runs(found: Ranks, means: pd.DataFrame) -> list[tuple[int, int]]:
+    """Return the runs of families in `order` that cannot be told apart."""
+    return cliques(order(found), apart(means))
+
+
+def diagram(found: Ranks, means: pd.DataFrame) -> Figure | None:
+    """Draw the mean ranks with bars that join families not told apart; None where fewer than two are ranked."""
+    best = order(found)
+    if len(best) < 2:
+        return None
+    names = [str(name) for name in means.columns]
+    title = f"{found.blocks} {'study' if found.blocks == 1 else 'studies'}"
+    places = [(title, names[column], float(found.mean[column])) for column in best]
+    joined = [
+        (title, bar, names[best[first]], names[best[last]])
+        for bar, (first, last) in enumerate(joined_runs(found, means))
+    ]
+    return Figure(
+        "critical_difference",
+        "Mean ranks, and what is not separable",
+        charts.ranking(
+            pd.DataFrame(places, columns=["panel", "family", "rank"]),
+            pd.DataFrame(joined, columns=["panel", "bar", "first", "last"]),
+            styles(names, [names[column] for column in best]),
+            [title],
+        ),
+        alt=f"Mean ranks of {len(best)} families over {title}, with bars joining those that are not told apart.",
+        caption="Blocks are studies. A bar joins families of which no two are told apart by Wilcoxon's signed-rank "
+        "test, Holm-corrected over all pairs (Benavoli et al. 2016). "
+        f"Nemenyi's critical difference at 5 % is {digits(found.critical, 2)}.",
+    )
