@@ -108,11 +108,11 @@ def build_report(
     return build(results, Path(folder), panels=pictures, seed=seed, rope=rope, dials=dials)
 
 
-def build_comparison(studies: Sequence[Results], folder: str | Path, *, seed: int = 0, rope: float = 0.01) -> Path:
+def build_comparison(studies: Sequence[Results], folder: str | Path, *, seed: int = 0) -> Path:
     """Write a page that compares several studies into `folder`; return its path."""
     from sweeper.report.across.page import build_comparison as build
 
-    return build(studies, Path(folder), seed=seed, rope=rope)
+    return build(studies, Path(folder), seed=seed)
 
 
 def verify_report(

@@ -137,9 +137,14 @@ def report(
         ),
     ] = None,
     rope: Annotated[
-        float, typer.Option(help="Differences of the headline score up to this count as equivalent.", min=0.0, max=0.5)
-    ] = 0.01,
-    seed: Annotated[int, typer.Option(help="Of the resampling behind the intervals.", min=0)] = 0,
+        float | None,
+        typer.Option(
+            help="Differences of the headline score up to this count as equivalent; 0.01 by default.", min=0.0, max=0.5
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of the resampling behind the intervals; 0 by default.", min=0)
+    ] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Build nothing: work the report out again and say what differs.")
     ] = False,
@@ -147,6 +152,11 @@ def report(
     """Build the report again, from a run folder, from Parquet files or from MLflow; compare several studies."""
     import sweeper
 
+    if verify and (rope is not None or seed is not None or dials):
+        raise UserError("--verify takes --rope, --seed and --dials from the report itself; leave them out")
+    settings: dict[str, Any] = {}
+    settings |= {} if rope is None else {"rope": rope}
+    settings |= {} if seed is None else {"seed": seed}
     if len(sources) > 1:
         if dials:
             raise UserError("--dials is for the report of one study; give one RUN")
@@ -154,7 +164,7 @@ def report(
         if verify:
             _verified(sweeper.verify_report(studies, folder))
         else:
-            typer.echo(_shown(sweeper.build_comparison(studies, folder, seed=seed, rope=rope)))
+            typer.echo(_shown(sweeper.build_comparison(studies, folder, **settings)))
         return
     source = sources[0]
     results = sweeper.load_results(source, tracking_uri=tracking_uri)
@@ -164,7 +174,7 @@ def report(
     if verify:
         _verified(sweeper.verify_report(results, folder, panels=panels))
         return
-    made = sweeper.build_report(results, folder, panels=panels, seed=seed, rope=rope, dials=_pairs(dials or []))
+    made = sweeper.build_report(results, folder, panels=panels, dials=_pairs(dials or []), **settings)
     typer.echo(_shown(made))
 
 
@@ -383,6 +393,8 @@ def _print_json(answer: Any) -> None:
 
 def _verified(found: Verification) -> None:
     """Say whether a report follows from the results. Exit code 1 if it does not."""
+    for note in found.notes:
+        _complain(f"note: {note}")
     for problem in found.problems[:MOST_PROBLEMS]:
         _complain(problem)
     if len(found.problems) > MOST_PROBLEMS:

@@ -23,7 +23,11 @@ def cost(results: Results) -> pd.DataFrame:
     """
     trials = results.trials.select(["key", "family", "stage", "status", "seconds", "device"]).to_pandas()
     slot = results.meta.get("slot") or {}
-    on_gpu = trials["device"].notna() & ~trials["device"].fillna("").str.startswith("cpu")
+    kinds = devices(results)
+    # A trial that failed before it began does not say where; there is no doubt where all others ran on one device.
+    device = trials["device"].fillna(kinds[0] if len(kinds) == 1 else "")
+    on_cpu = device.str.startswith("cpu")
+    on_gpu = (device != "") & ~on_cpu
     per_epoch = _epoch_seconds(results, trials)
     base = baseline(results)
     reference = per_epoch.get(base, float("nan")) if base is not None else float("nan")
@@ -33,18 +37,17 @@ def cost(results: Results) -> pd.DataFrame:
         search = own[own["stage"] == "search"]
         done = own[own["status"] == "completed"]["seconds"]
         hours = float(own["seconds"].sum()) / 3600
-        share = on_gpu[own.index]
         rows.append(
             (
                 family,
                 len(own),
                 float((search["status"] == "stopped").mean()) if len(search) else float("nan"),
                 per_epoch.get(family, float("nan")),
-                per_epoch.get(family, float("nan")) / reference,
+                per_epoch.get(family, float("nan")) / reference if reference else float("nan"),
                 float(done.median()) if len(done) else float("nan"),
                 hours,
-                _hours(own["seconds"][share], slot.get("gpu")),
-                _hours(own["seconds"][~share], slot.get("cpu")),
+                _hours(own["seconds"][on_gpu[own.index]], slot.get("gpu")),
+                _hours(own["seconds"][on_cpu[own.index]], slot.get("cpu")),
             )
         )
     columns = ["family", "trials", "stopped", "epoch_seconds", "relative", "trial_seconds", "hours", "gpu_hours"]

@@ -34,7 +34,7 @@ BEST = 5
 """Trials at least among the best, as Optuna's documentation of the evaluator advises."""
 QUANTILE = 0.1
 """Share of the trials that counts as the best, where that is `BEST` or more."""
-MOST = 400
+MOST = 200
 """Trials of a family that are used; of more, as many spread evenly over the search."""
 SHUFFLES = 99
 CHANCE = 0.05

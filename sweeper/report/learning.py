@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,11 +55,24 @@ def curves(history: pd.DataFrame) -> pd.DataFrame:
     return frame[["family", "level", "epoch", "mean", "low", "high", "seeds"]]
 
 
-def to_target(history: pd.DataFrame) -> pd.DataFrame:
+def lost_seeds(results: Results) -> dict[tuple[str, float], int]:
+    """Return how many tuned confirm trials failed, by family and level; they never reached anything."""
+    trials = results.trials.select(["family", "level", "stage", "status", "is_tuned"]).to_pandas()
+    lost = trials[(trials["stage"] == "confirm") & trials["is_tuned"] & (trials["status"] == "failed")]
+    found: dict[tuple[str, float], int] = {}
+    for family, level in zip(lost["family"], lost["level"], strict=True):
+        found[str(family), float(level)] = found.get((str(family), float(level)), 0) + 1
+    return found
+
+
+def to_target(history: pd.DataFrame, lost: Mapping[tuple[str, float], int] | None = None) -> pd.DataFrame:
     """Return how many epochs each family needs to a score that is the same for all at a level.
 
     The target is `TARGET` of the highest mean, over families, at the last epoch: it comes from the study itself and no
     family can lower it for itself alone.
+
+    Args:
+        lost: Seeds that failed, see `lost_seeds`: they count as never getting there.
 
     Columns: family, level, target, median (epochs, over seeds; infinite where half of the seeds or more never got
     there), reached, seeds.
@@ -70,7 +84,7 @@ def to_target(history: pd.DataFrame) -> pd.DataFrame:
         target = TARGET * float(last.groupby("family")["score"].mean().max())
         for family, trials in own.groupby("family", sort=False):
             there = trials[trials["score"] >= target].groupby("seed")["epoch"].min()
-            seeds = int(trials["seed"].nunique())
+            seeds = int(trials["seed"].nunique()) + (lost or {}).get((str(family), float(str(level))), 0)
             epochs = np.concatenate([there.to_numpy(np.float64), np.full(seeds - len(there), np.inf)])
             rows.append((family, level, target, middle(epochs), len(there), seeds))
     return pd.DataFrame(rows, columns=["family", "level", "target", "median", "reached", "seeds"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 FILE = "report.json"
+PACKAGES = ("sweeper", "numpy", "scipy", "pandas", "pyarrow", "optuna", "altair", "vl-convert-python")
 _PART = re.compile(r"(figures|tables)/[A-Za-z0-9_]+\.(svg|png|pdf|csv|tex|parquet)")
 
 
@@ -41,8 +43,8 @@ def about(document: Document) -> dict[str, Any]:
     }
 
 
-def to_json(head: Mapping[str, Any], sections: Sequence[Section], *, files: Sequence[str]) -> bytes:
-    """Return the manifest: its head, every table in full, and the names of all files."""
+def to_json(head: Mapping[str, Any], sections: Sequence[Section], files: Mapping[str, bytes]) -> bytes:
+    """Return the manifest: its head, every table and what every figure draws in full, and the hashes of all files."""
     content = {
         "report": VERSION,
         "made_with": made_with(),
@@ -59,19 +61,26 @@ def to_json(head: Mapping[str, Any], sections: Sequence[Section], *, files: Sequ
             if table is not None
         },
         "figures": {
-            name: {"title": figure.title, "alt": figure.alt, "caption": figure.caption, "reading": figure.reading}
+            name: {
+                "title": figure.title,
+                "alt": figure.alt,
+                "caption": figure.caption,
+                "reading": figure.reading,
+                "rows": [{key: _plain(value) for key, value in row.items()} for row in figure.rows],
+            }
             for section in sections
             for name, figure in section.figures.items()
             if figure is not None
         },
-        "files": list(files),
+        "said": {section.name: said for section in sections if (said := _said(section))},
+        "files": {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())},
     }
     return (json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode()
 
 
 def made_with() -> dict[str, str]:
     """Return the versions that the numbers and drawings of a report may depend on."""
-    return {name: version(name) for name in ("sweeper", "numpy", "scipy", "pandas", "altair", "vl-convert-python")}
+    return {name: version(name) for name in PACKAGES}
 
 
 def left_behind(folder: Path, files: Collection[str]) -> list[Path]:
@@ -80,8 +89,19 @@ def left_behind(folder: Path, files: Collection[str]) -> list[Path]:
         known = json.loads((folder / FILE).read_text(encoding="utf-8"))["files"]
     except (OSError, ValueError, KeyError, TypeError):
         return []
-    old = [name for name in known if isinstance(name, str) and _PART.fullmatch(name)] if isinstance(known, list) else []
+    old = [name for name in known if _PART.fullmatch(name)] if isinstance(known, dict) else []
     return [folder / name for name in old if name not in files and (folder / name).is_file()]
+
+
+def _said(section: Section) -> dict[str, Any]:
+    """Return the sentences of a section that belong to no table and no figure."""
+    said: dict[str, Any] = {}
+    for name, value in section.words.items():
+        if isinstance(value, str):
+            said[name] = value
+        elif isinstance(value, list | tuple) and value and all(isinstance(one, str) for one in value):
+            said[name] = list(value)
+    return said
 
 
 def _plain(value: Any) -> Any:

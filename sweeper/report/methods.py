@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.compute as pc
 
 from sweeper.report import tables
+from sweeper.report.escaping import visible
 from sweeper.report.statistics import REPS
-from sweeper.report.writing import listed, percent
+from sweeper.report.writing import digits, listed, percent
 
 if TYPE_CHECKING:
     from sweeper.report.document import Document
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 SAMPLERS = {"tpe": "the tree-structured Parzen estimator", "random": "random search", "qmc": "a quasi-random sequence"}
 ARCHITECTURES = {"unet": "U-Net", "unetplusplus": "U-Net++", "fpn": "FPN", "deeplabv3plus": "DeepLabv3+"}
 SPLITS = {"train": "training", "val": "validation", "test": "testing"}
+TOLERANCE = 0.001
+"""How far the background share on test may be from its level before methods say so."""
 ALL_NAMES = 80
 """More names than any study has families: methods name them all."""
 
@@ -60,12 +63,15 @@ def _data(document: Document) -> Iterator[str]:
     levels = [percent(level) for level in meta["levels"]]
     reference = f", the reference being {percent(meta['reference'])}" if len(levels) > 1 else ""
     reached = tables.levels_reached(document.results)
-    ways = sorted(set(reached["weighting"].dropna()))
-    by = f" ({' and '.join(ways)} weights)" if ways else ""
     yield (
-        f"Imbalance was varied by weighting patches{by}, in training, validation and test alike, so that the weighted "
-        f"share of background pixels is {listed(levels, most=ALL_NAMES)}{reference}; no pixel was altered."
+        f"Imbalance was varied by weighting patches, in training, validation and testing, so that the weighted share "
+        f"of background pixels is {listed(levels, most=ALL_NAMES)}{reference}; no pixel was altered.{_ways(document)}"
     )
+    off = reached[(reached["measured"] - reached["level"]).abs() > TOLERANCE]
+    if len(off):
+        pairs = zip(off["measured"].tolist(), off["level"].tolist(), strict=True)
+        said = [f"{percent(measured)} instead of {percent(level)}" for measured, level in pairs]
+        yield f"On the test split it measures {listed(said)}."
     if study.get("imbalance", {}).get("reference") is not None and len(reached):
         least = reached.sort_values("ess").iloc[0]
         if least["ess"] == least["ess"]:
@@ -73,6 +79,18 @@ def _data(document: Document) -> Iterator[str]:
                 f"The effective number of test patches under these weights is {least['ess']:.0f} at least "
                 f"(at {percent(least['level'])})."
             )
+
+
+def _ways(document: Document) -> str:
+    """Say by which weights each split reached its levels."""
+    trials = document.results.trials
+    ways = {shown: sorted(set(trials[f"weighting_{name}"].drop_null().to_pylist())) for name, shown in SPLITS.items()}
+    known = {shown: " and ".join(found) for shown, found in ways.items() if found}
+    if not known:
+        return ""
+    if len(set(known.values())) == 1:
+        return f" Weights are those of {next(iter(known.values()))}."
+    return f" Weights: {'; '.join(f'{shown}, {found}' for shown, found in known.items())}."
 
 
 def _training(document: Document) -> Iterator[str]:
@@ -177,11 +195,13 @@ def _statistics(document: Document) -> Iterator[str]:
             "and test pictures, the part due to seeds widened by Student's t for their number."
         )
     yield (
-        "Differences are paired over seeds and pictures. Of two families, one is called better where the interval of "
-        "their difference excludes zero and the Wilcoxon signed-rank test over pictures, Holm-corrected over all pairs "
-        "of the level, rejects at 5 % in the same direction; equivalent where the interval lies within "
-        f"±{document.rope:g}; otherwise the evidence is called insufficient."
+        "Differences are paired over seeds and pictures. Two families are called equivalent where the interval of "
+        f"their difference lies within ±{document.rope:g}; else one is called better where that interval excludes zero "
+        "and the Wilcoxon signed-rank test over pictures, Holm-corrected over all pairs of the level, rejects at 5 % "
+        "in the same direction; otherwise the evidence is called insufficient."
     )
+    if seeds == {1}:
+        yield "With a single seed no verdict is given."
 
 
 def _software(document: Document) -> Iterator[str]:
@@ -197,7 +217,7 @@ def _software(document: Document) -> Iterator[str]:
     hours = (pc.sum(trials["seconds"]).as_py() or 0.0) / 3600
     if devices:
         mixed = ", which differ: compare with care" if len(devices) > 1 else ""
-        yield f"Trials ran on {listed(devices)}{mixed}, {hours:.2g} hours in all."
+        yield f"Trials ran on {listed(devices)}{mixed}, {digits(hours, 1 if hours >= 1 else 2)} hours in all."
     if document.unfinished:
         yield "The study had not ended when these numbers were written."
 
@@ -209,4 +229,4 @@ def counted(number: int, one: str, many: str | None = None) -> str:
 
 def to_text(paragraphs: Sequence[str]) -> str:
     """Return the paragraphs as plain text, an empty line between them."""
-    return "\n\n".join(paragraphs).replace("\u00a0", " ") + "\n"
+    return visible("\n\n".join(paragraphs)).replace("\u00a0", " ") + "\n"

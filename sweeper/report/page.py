@@ -77,7 +77,7 @@ def assemble(
     """
     files = _parts(sections)
     pages = {f"report.{kind}": _page(kind, sections, words, page, parts) for kind in ("md", "html")}
-    files["report.json"] = to_json(head, sections, files=sorted({*files, *pages, "report.json"}))
+    files["report.json"] = to_json(head, sections, files | pages)
     return files | pages
 
 

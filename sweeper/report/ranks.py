@@ -16,14 +16,28 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import combinations
+from itertools import combinations, permutations
+from math import lgamma
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from sweeper.report.multiplicity import ALPHA, holm
 from sweeper.report.signed_rank import DECIMALS, signed_rank
 from sweeper.report.statistics import Array
+
+FEW = 20
+"""Up to so many blocks Friedman's p is that of the blocks' own ranks in random order; beyond, of the F distribution."""
+
+DRAWS = 20_000
+"""Random orders where there are too many to go through."""
+
+_STEPS = 50_000
+"""Sums of ranks to work out per block, beyond which orders are drawn instead."""
+
+EXACT, DRAWN, APPROXIMATE = "exact", f"{DRAWS:,} random orders", "F distribution"
+"""Where a p-value comes from."""
 
 
 @dataclass(frozen=True)
@@ -37,24 +51,31 @@ class Ranks:
     statistic: float
     """Friedman's chi-square, corrected for ties; NaN where fewer than two compete or meet."""
     p: float
-    """That all rank alike, by the F distribution of Iman and Davenport 1980, less conservative than chi-square."""
+    """That all rank alike: the chance of such a statistic, or a greater one, where every order of a block's ranks is
+    equally likely. Never 0."""
+    way: str
+    """Where `p` comes from: `EXACT`, `DRAWN` or `APPROXIMATE`; empty without one."""
     critical: float
     """Nemenyi's critical difference of mean ranks at 5 %."""
 
 
-def ranks(blocks: Array) -> Ranks:
-    """Rank competitors by their scores, higher is better: (B, k), one row per block; NaN where there is none."""
+def ranks(blocks: Array, *, seed: int = 0) -> Ranks:
+    """Rank competitors by their scores, higher is better: (B, k), one row per block; NaN where there is none.
+
+    `seed` is that of the random orders, where p is taken from such.
+    """
     kept = blocks[~np.isnan(blocks).any(axis=1)].round(DECIMALS)
     number, k = kept.shape
     places = stats.rankdata(-kept, axis=1) if number else np.empty((0, k))
     mean = places.mean(axis=0) if number else np.full(k, np.nan)
     if k < 2 or number < 2:
-        return Ranks(mean, number, float("nan"), float("nan"), float("nan"))
+        return Ranks(mean, number, float("nan"), float("nan"), "", float("nan"))
     # Equal to Friedman's formula where no two scores of a block tie, and its usual correction where they do.
     between = number * ((mean - (k + 1) / 2) ** 2).sum()
     within = ((places - (k + 1) / 2) ** 2).sum() / (number * (k - 1))
     statistic = float(between / within) if within > 0 else 0.0
-    return Ranks(mean, number, statistic, _iman_davenport(statistic, number, k), critical_difference(number, k))
+    p, way = _p(places, statistic, seed)
+    return Ranks(mean, number, statistic, p, way, critical_difference(number, k))
 
 
 def pairwise(blocks: Array) -> Array:
@@ -99,6 +120,52 @@ def critical_difference(blocks: int, k: int) -> float:
     """Return Nemenyi's critical difference of two mean ranks at 5 %, as in Demšar's table 5."""
     quantile = float(stats.studentized_range.ppf(1 - ALPHA, k, np.inf)) / np.sqrt(2)
     return float(quantile * np.sqrt(k * (k + 1) / (6 * blocks)))
+
+
+def _p(places: Array, statistic: float, seed: int) -> tuple[float, str]:
+    """Return the p-value of Friedman's test on ranks (B, k), and where it comes from.
+
+    For few blocks the F distribution of Iman and Davenport 1980 is far off: where they all agree it says 0.
+    """
+    blocks, k = places.shape
+    # Nothing is rarer than full agreement: that every other block happens to have the order of the first.
+    least = float(np.exp(-(blocks - 1) * lgamma(k + 1)))
+    if blocks > FEW:
+        return max(_iman_davenport(statistic, blocks, k), least, float(np.finfo(np.float64).tiny)), APPROXIMATE
+    # Mean ranks are halves: doubled, they are whole numbers, and so are sums that would else tie only nearly.
+    doubled = (2 * places).round().astype(np.int64)
+    exact = _exact(doubled)
+    return (exact, EXACT) if exact is not None else (max(_drawn(doubled, seed), least), DRAWN)
+
+
+def _exact(places: NDArray[np.int64]) -> float | None:
+    """Return the chance that sums of ranks (B, k) in random order spread as far; None where there are too many."""
+    k = places.shape[1]
+    digits = 2 ** (9 * np.arange(7))
+    if k > len(digits):
+        return None
+    # Only how far the sums spread matters, not whose they are: the first block stays as it is, and sums are sorted.
+    sums, chances = np.sort(places[:1], axis=1), np.ones(1)
+    for row in places[1:]:
+        orders = np.unique(np.array(list(permutations(row.tolist()))), axis=0)
+        if len(sums) * len(orders) > _STEPS:
+            return None
+        reached = np.sort((sums[:, None] + orders[None]).reshape(-1, k), axis=1)
+        # Sums stay below 2 · FEW · 7 < 2⁹, so that seven of them fit into one number, which sorts much faster.
+        _, first, which = np.unique(reached @ digits[:k], return_index=True, return_inverse=True)
+        sums = reached[first]
+        chances = np.bincount(which, np.repeat(chances / len(orders), len(orders)))
+    far = (sums**2).sum(axis=1) >= (places.sum(axis=0) ** 2).sum()
+    return min(1.0, float(chances[far].sum()))
+
+
+def _drawn(places: NDArray[np.int64], seed: int) -> float:
+    """Return the same from random orders, with the order at hand as one of them (Phipson and Smyth 2010)."""
+    rng, sums = np.random.default_rng(seed), np.zeros((DRAWS, places.shape[1]), np.int64)
+    for row in places:
+        sums += rng.permuted(np.broadcast_to(row, sums.shape), axis=1)
+    far = int(((sums**2).sum(axis=1) >= (places.sum(axis=0) ** 2).sum()).sum())
+    return (far + 1) / (DRAWS + 1)
 
 
 def _iman_davenport(statistic: float, blocks: int, k: int) -> float:

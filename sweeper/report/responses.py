@@ -25,7 +25,7 @@ PER_DIAL = 2
 """Trials wanted for every dial that moved, beyond the first two."""
 MOST = 150
 """Trials of a cell that are fitted; of more, as many spread evenly over the search."""
-BACKGROUND = 24
+BACKGROUND = 16
 """Values of the other dials averaged over."""
 STEPS = 33
 """Places of a curve."""

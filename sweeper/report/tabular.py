@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 
 from sweeper.report.typeset import Table
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""How a text begins that a spreadsheet would compute (OWASP, CSV Injection)."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""How a text begins that a spreadsheet would compute (OWASP, CSV Injection); the last four are full-width."""
 
 
 def to_csv(table: Table) -> bytes:
@@ -30,6 +30,7 @@ def _csv(frame: pd.DataFrame) -> bytes:
     for name in frame.columns:
         if frame[name].dtype == object or str(frame[name].dtype).startswith(("str", "category")):
             frame[name] = pd.Series([_safe(value) for value in frame[name]], index=frame.index, dtype=object)
+    frame.columns = pd.Index([_safe(name) for name in frame.columns])
     return frame.to_csv(index=False, lineterminator="\n").encode()
 
 

@@ -241,9 +241,9 @@ def _markdown_row(cells: Sequence[str]) -> str:
 
 
 def _latex_row(cells: Sequence[str]) -> str:
-    # A row that starts with a bracket would be read as the optional argument of the \\ before it.
+    # A row that starts with a bracket or a star would be read as belonging to the \\ before it.
     return (
-        " & ".join("{" + latex_text(cell) + "}" if cell.startswith("[") else latex_text(cell) for cell in cells)
+        " & ".join("{" + latex_text(cell) + "}" if cell.startswith(("[", "*")) else latex_text(cell) for cell in cells)
         + r" \\"
     )
 
@@ -271,6 +271,10 @@ _LATEX = {
     "→": r"$\rightarrow$",
     "≥": r"$\geq$",
     "≤": r"$\leq$",
+    "≈": r"$\approx$",
+    "±": r"$\pm$",
+    "…": r"\ldots{}",
+    "\N{REPLACEMENT CHARACTER}": r"$\diamond$",
     "α": r"$\alpha$",
     "β": r"$\beta$",
     "γ": r"$\gamma$",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from sweeper.errors import ResultsError
 from sweeper.report.across.lineup import line_up
@@ -19,8 +23,8 @@ from sweeper.results.digest import digest
 if TYPE_CHECKING:
     from sweeper.results.results import Results
 
-DRAWN = (".png", ".pdf")
-"""Pictures made from the SVG beside them: only that they are there is checked."""
+ONLY_HASHED = ".pdf"
+"""Files that differ from one drawing to the next: these are checked against their hash in the manifest."""
 
 
 OTHER_RESULTS = "the results are not those the report was built from: their digest differs"
@@ -34,6 +38,8 @@ class Verification:
     """Numbers of its tables that were worked out again."""
     tables: int
     files: int
+    notes: tuple[str, ...]
+    """What may explain differences and is none itself, such as another version of a library."""
     problems: tuple[str, ...]
     """One line each: where, what the report says, what follows from the results."""
 
@@ -75,7 +81,7 @@ def verify_comparison(studies: Sequence[Results], folder: Path) -> Verification:
     if not isinstance(stored.get("studies"), list):
         raise ResultsError(f"{folder / FILE}: is of one study; give that one")
     settings = stored["settings"]
-    lineup = line_up(studies, seed=int(settings["seed"]), rope=float(settings["rope"]))
+    lineup = line_up(studies, seed=int(settings["seed"]))
     known = [one.get("results") for one in stored["studies"] if isinstance(one, dict)]
     origin = [] if known == [digest(results) for results in studies] else [OTHER_RESULTS]
     return _compare(folder, stored, render_comparison(lineup), origin)
@@ -87,8 +93,8 @@ def _compare(
     fresh = json.loads(files[FILE])
     problems = [
         *origin,
-        *_of_versions(stored),
         *_of_tables(stored["tables"], fresh["tables"]),
+        *_of_manifest(stored, fresh),
         *_of_files(folder, files, stored["files"]),
     ]
     numbers = sum(
@@ -97,7 +103,7 @@ def _compare(
         for row in table["rows"]
         for value in row
     )
-    return Verification(numbers, len(fresh["tables"]), len(files), tuple(problems))
+    return Verification(numbers, len(fresh["tables"]), len(files), tuple(_of_versions(stored)), tuple(problems))
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -106,7 +112,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
         stored = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(stored, dict) or stored.get("report") != VERSION:
             raise ResultsError(f"{path}: was written by another version of sweeper; build the report again")
-        for name, kind in (("settings", dict), ("tables", dict), ("files", list)):
+        for name, kind in (("settings", dict), ("tables", dict), ("files", dict)):
             if not isinstance(stored[name], kind):
                 raise ValueError(f"{name} is not as sweeper writes it")
     except OSError as error:
@@ -142,18 +148,56 @@ def _of_tables(stored: Mapping[str, Any], fresh: Mapping[str, Any]) -> Iterator[
                     yield f"table {name}, row {number}, {column}: says {before!r}, recomputed {after!r}"
 
 
-def _of_files(folder: Path, files: Mapping[str, bytes], listed: list[Any]) -> Iterator[str]:
-    for name in sorted({str(one) for one in listed} - files.keys()):
+def _of_manifest(stored: Mapping[str, Any], fresh: Mapping[str, Any]) -> Iterator[str]:
+    """Compare what the manifest says beside the rows of its tables."""
+    apart = {"tables", "files", "results", "made_with"}
+    for name in sorted((stored.keys() | fresh.keys()) - apart):
+        if stored.get(name) != fresh.get(name):
+            yield f"{FILE}, {name}: says {_short(stored.get(name))}, recomputed {_short(fresh.get(name))}"
+    for name in sorted(stored["tables"].keys() & fresh["tables"].keys()):
+        old, new = stored["tables"][name], fresh["tables"][name]
+        for part in sorted((old.keys() | new.keys()) - {"rows", "columns"}):
+            if old.get(part) != new.get(part):
+                yield f"table {name}, {part}: says {_short(old.get(part))}, recomputed {_short(new.get(part))}"
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 90 else f"{text[:89]}…"
+
+
+def _of_files(folder: Path, files: Mapping[str, bytes], hashes: Mapping[str, Any]) -> Iterator[str]:
+    for name in sorted(hashes.keys() - files.keys()):
         yield f"{name}: is listed but does not follow from the results"
+    for part in ("figures", "tables"):
+        for path in sorted((folder / part).glob("*")):
+            if (name := f"{part}/{path.name}") not in files and name not in hashes:
+                yield f"{name}: is not of this report"
     for name, content in sorted(files.items()):
-        path = folder / name
         try:
-            found = path.read_bytes()
+            found = (folder / name).read_bytes()
         except OSError as error:
             yield f"{name}: cannot be read ({error.strerror})"
             continue
-        if name != FILE and not name.endswith(DRAWN) and found != content:
+        if name == FILE:
+            continue  # compared by what it says
+        if name.endswith(ONLY_HASHED):
+            if hashlib.sha256(found).hexdigest() != hashes.get(name):
+                yield f"{name}: is not the file that the report was written with"
+        elif name.endswith(".parquet"):
+            if not _same_table(found, content):
+                yield f"{name}: does not hold the table that follows from the results"
+        elif found != content:
             yield f"{name}: {_first_difference(found, content)}"
+
+
+def _same_table(found: bytes, content: bytes) -> bool:
+    """Compare by what the files hold: their bytes depend on the version of the writer."""
+    try:
+        tables = [pq.read_table(pa.BufferReader(one)) for one in (found, content)]
+    except (pa.ArrowException, OSError):
+        return False
+    return bool(tables[0].equals(tables[1], check_metadata=True))
 
 
 def _first_difference(found: bytes, content: bytes) -> str:

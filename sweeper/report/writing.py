@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from sweeper.report.statistics import Interval
@@ -11,8 +12,15 @@ MISSING = "–"
 
 
 def percent(level: float) -> str:
-    """Write a background fraction as a percentage, 0.995 as 99.5 %; the space does not break."""
-    return f"{level * 100:.4g}\u00a0%"
+    """Write a background fraction as a percentage, 0.995 as 99.5 %; the space does not break.
+
+    Where the foreground is below one percent, it keeps two digits of what is left: 0.99995 is 99.995 %, not 100 %.
+    """
+    foreground = 100 * (1 - level)
+    if not 0 < foreground < 1:
+        return f"{level * 100:.4g}\u00a0%"
+    places = 1 - math.floor(math.log10(foreground))
+    return f"{level * 100:.{places}f}".rstrip("0").rstrip(".") + "\u00a0%"
 
 
 def digits(value: float | None, places: int = 3, *, sign: bool = False) -> str:
@@ -21,6 +29,11 @@ def digits(value: float | None, places: int = 3, *, sign: bool = False) -> str:
         return MISSING
     written = f"{value:+.{places}f}" if sign else f"{value:.{places}f}"
     return written.replace("-", "−")
+
+
+def p_value(p: float) -> str:
+    """Write a p-value, `p = 0.031`; none is ever written as 0."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def number(score: Interval, *, sign: bool = False) -> str:

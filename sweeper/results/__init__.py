@@ -1,1 +1,1 @@
-"""Results of a study: two tidy tables, from recorded trials, Parquet or MLflow."""
+"""Results of a study: tidy tables, from recorded trials, Parquet or MLflow."""

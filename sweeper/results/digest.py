@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sweeper.results.meta import to_json
 from sweeper.results.results import Results
@@ -13,10 +15,28 @@ from sweeper.results.results import Results
 def digest(results: Results) -> str:
     """Return the SHA-256 of all tables and the meta data, in hexadecimal."""
     found = hashlib.sha256(to_json(results.meta).encode())
-    for table in results.tables.values():
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, table.schema) as writer:
-            # Chunks are a matter of how a table came about.
-            writer.write_table(table.combine_chunks())
-        found.update(sink.getvalue())
+    for name, table in results.tables.items():
+        found.update(f"{name}:{table.num_rows}".encode())
+        for field, column in zip(table.schema, table.columns, strict=True):
+            found.update(f"{field.name}:{field.type}".encode())
+            for part in _contents(column):
+                found.update(part)
     return found.hexdigest()
+
+
+def _contents(column: pa.ChunkedArray) -> Iterator[bytes]:
+    """Yield what a column says and nothing else: not how it is cut, nor what memory holds where there is no value."""
+    if pa.types.is_fixed_size_list(column.type):
+        values = [chunk.flatten() for chunk in column.chunks]
+        yield from _contents(pa.chunked_array(values, column.type.value_type))
+        return
+    yield pc.is_null(column).to_numpy().tobytes()
+    if pa.types.is_string(column.type):
+        # The dictionary lists texts in the order in which they first occur.
+        coded = pc.dictionary_encode(pc.fill_null(column, "")).combine_chunks()
+        for chunk in coded.chunks if isinstance(coded, pa.ChunkedArray) else [coded]:
+            yield chunk.indices.to_numpy().tobytes()
+            yield "\0".join(chunk.dictionary.to_pylist()).encode()
+    else:
+        empty = False if pa.types.is_boolean(column.type) else 0
+        yield pc.fill_null(column, pa.scalar(empty, column.type)).to_numpy().tobytes()

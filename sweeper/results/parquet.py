@@ -61,7 +61,13 @@ def load(path: str | os.PathLike[str]) -> Results:
                 f"{folder}: {TRIALS_FILE} and {file} were written at different times and do not belong together; "
                 "run the same `sweeper run` again to write all"
             )
-    return Results(**tables, meta=json.loads(metadata["sweeper.meta"]))
+    results = Results(**tables, meta=json.loads(metadata["sweeper.meta"]))
+    if digest(results) != stamps["trials"]:
+        raise ResultsError(
+            f"{folder}: these files were altered after they were written; run the same `sweeper run` again to "
+            "write all, or restore a copy"
+        )
+    return results
 
 
 def _read(path: Path, schema: pa.Schema) -> tuple[pa.Table, dict[str, str]]:

@@ -24,7 +24,6 @@ from sweeper.orchestration.meta import build_meta
 from sweeper.orchestration.publish import conclude, target_of, write_identity
 from sweeper.orchestration.run import check
 from sweeper.report.document import Document
-from sweeper.report.page import write_report
 from sweeper.results.assemble import assemble
 from sweeper.results.parquet import save
 from sweeper.search.sweep import Sweep
@@ -72,7 +71,8 @@ def finished(tmp_path_factory) -> Path:
         results = assemble(plan.current(), build_meta(plan, checked.data))
         save(results, folder.results)
         document = Document(results, pictures=folder.panels)
-        write_report(document, folder.report)
+        folder.report.mkdir()  # the page itself takes longer than all else here, and is tested elsewhere
+        (folder.report / "report.html").write_text("<p>the report</p>")
         sync(journal, target.open(), target.id)
         assert conclude(target, document, folder) is None
     return folder.path

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pytest
 
 from sweeper.errors import UserError
-from sweeper.report import dial_figures, sections
+from sweeper.report import dial_figures, page, sections
 from sweeper.report.charts.dials import outline, ramp
 from sweeper.report.document import Document
 from sweeper.report.figure import Figure
@@ -177,7 +177,8 @@ def test_a_named_pair_is_drawn_in_every_family_that_has_both(monkeypatch):
     assert section(few, dials=(("alpha", "gamma"),)).words["unmapped"] == ["focal: alpha and gamma, for want of trials"]
 
 
-def test_a_misspelled_dial_stops_before_anything_is_written(tmp_path):
+def test_a_misspelled_dial_stops_before_anything_is_worked_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(page, "render", lambda document: pytest.fail("the report was begun"))
     results = synthetic(["focal"], levels=(0.97,), trials=8, images=2)
     with pytest.raises(UserError, match="did you mean 'gamma'"):
         build_report(results, tmp_path / "out", dials=[("gama", "alpha")])

@@ -12,7 +12,7 @@ from scipy import stats
 
 from sweeper.report.cost import cost, devices
 from sweeper.report.document import Document
-from sweeper.report.learning import curves, histories, middle, to_target
+from sweeper.report.learning import curves, histories, lost_seeds, middle, to_target
 from sweeper.report.search_budget import LEAST, budget_curves, expected_best, last_third
 from sweeper.report.sections.budget import budget
 from sweeper.report.sections.learning import learning
@@ -150,3 +150,39 @@ def test_odd_studies_have_what_they_can(more):
     for figure in section.figures.values() if section else ():
         assert figure is None or figure.chart.to_dict(validate=True)
     budget(Document(synthetic(["dice"], levels=(0.97,), **more)))
+
+
+def test_seeds_that_failed_count_as_never_there():
+    found = to_target(history({"a": [[0.5], [0.5]], "b": [[0.5]]}), {("b", 0.97): 2}).set_index("family")
+    assert found.loc["b", ["median", "reached", "seeds"]].tolist() == [math.inf, 1, 3]
+    assert found.loc["a", ["median", "reached", "seeds"]].tolist() == [1.0, 2, 2]
+    results = synthetic(["tversky"], levels=(0.97,), trials=4, seeds=3)
+    rows = results.trials.to_pylist()
+    tuned = [row for row in rows if row["is_tuned"]]
+    tuned[0]["status"] = "failed"
+    lost = dataclasses.replace(results, trials=pa.Table.from_pylist(rows, schema=results.trials.schema))
+    assert lost_seeds(lost) == {("tversky", 0.97): 1}
+
+
+def test_a_trial_that_failed_before_it_began_costs_where_all_others_ran():
+    results = synthetic(["cross_entropy"], levels=(0.97,), trials=1, seeds=2)
+    rows = results.trials.to_pylist()
+    for row in rows:
+        row["device"] = "NVIDIA X"
+    rows[0]["device"] = None
+    results = dataclasses.replace(results, trials=pa.Table.from_pylist(rows, schema=results.trials.schema))
+    results.meta["slot"] = {"cpu": 2, "gpu": 0.5}
+    (row,) = cost(results).to_dict("records")
+    assert row["gpu_hours"] == pytest.approx(row["hours"] / 2)
+    rows[1]["device"] = "cpu"
+    mixed = dataclasses.replace(results, trials=pa.Table.from_pylist(rows, schema=results.trials.schema))
+    (row,) = cost(mixed).to_dict("records")
+    seconds = [one["seconds"] for one in rows]
+    assert row["core_hours"] == pytest.approx(2 * seconds[1] / 3600)
+    assert row["gpu_hours"] == pytest.approx(0.5 * sum(seconds[2:]) / 3600)
+
+
+def test_a_long_search_is_looked_at_in_places_and_says_the_same():
+    scores = np.random.default_rng(1).random(900)
+    some = np.array([1, 17, 600, 900])
+    assert expected_best(scores, some) == pytest.approx(expected_best(scores)[some - 1])

@@ -137,6 +137,8 @@ def test_a_win_in_every_run_is_not_certainty():
     assert (pair.improvement.mean, pair.improvement.high) == (1, 1)
     assert pair.improvement.low**12 == pytest.approx(0.025)
     assert pair.turned.improvement.high == pytest.approx(1 - pair.improvement.low)
+    assert pair.turned.verdict is Verdict.WORSE
+    assert pair.turned.direction == -pair.direction == -1
     assert pair.verdict is Verdict.BETTER
 
 

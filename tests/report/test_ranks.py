@@ -1,12 +1,25 @@
 from __future__ import annotations
 
+from itertools import permutations, product
+from math import factorial
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from sweeper.report.ranks import cliques, critical_difference, pairwise, ranks, separable
+from sweeper.report.ranks import (
+    APPROXIMATE,
+    DRAWN,
+    EXACT,
+    FEW,
+    cliques,
+    critical_difference,
+    pairwise,
+    ranks,
+    separable,
+)
 
 # The ranks of table 6 of Demšar 2006: C4.5, with m, with cf, with both, over 14 data sets.
 DEMSAR = np.array(
@@ -26,13 +39,56 @@ def test_the_example_of_demsar():
     assert found.statistic == pytest.approx(stats.friedmanchisquare(*DEMSAR.T).statistic)
 
 
-def test_friedman_and_iman_davenport_worked_by_hand_without_ties():
-    # Three competitors over four blocks, rank sums 5, 8, 11: 12 / (4 · 3 · 4) · (25 + 64 + 121) − 3 · 4 · 4 = 4.5;
-    # F = 3 · 4.5 / (4 · 2 − 4.5) = 27 / 7 with 2 and 6 degrees of freedom.
-    blocks = -np.array([[1, 2, 3], [1, 3, 2], [2, 1, 3], [1, 2, 3.0]])
-    found = ranks(blocks)
+HAND = -np.array([[1, 2, 3], [1, 3, 2], [2, 1, 3], [1, 2, 3.0]])
+"""Rank sums 5, 8, 11: Friedman's statistic is 12 / (4 · 3 · 4) · (25 + 64 + 121) − 3 · 4 · 4 = 4.5."""
+
+
+def test_friedman_worked_by_hand_without_ties():
+    found = ranks(HAND)
     assert found.statistic == pytest.approx(4.5)
-    assert found.p == pytest.approx(stats.f.sf(27 / 7, 2, 6))
+    # The exact chance for three competitors over four blocks, as in Friedman's own table: 0.125.
+    assert (found.p, found.way) == (pytest.approx(0.125, abs=5e-4), EXACT)
+
+
+def test_iman_davenport_worked_by_hand_where_blocks_are_many():
+    # Eight times the same: 36; F = 31 · 36 / (32 · 2 − 36) with 2 and 62 degrees of freedom.
+    found = ranks(np.tile(HAND, (8, 1)))
+    assert found.statistic == pytest.approx(36)
+    assert (found.p, found.way) == (pytest.approx(stats.f.sf(31 * 36 / 28, 2, 62)), APPROXIMATE)
+
+
+def brute(values: np.ndarray) -> float:
+    """The share of all orders of all blocks whose rank sums spread as far."""
+    places = stats.rankdata(-values, axis=1)
+    spread = (places.sum(axis=0) ** 2).sum()
+    orders = list(product(*(list(permutations(row)) for row in places)))
+    return sum((np.sum(one, axis=0) ** 2).sum() >= spread - 1e-9 for one in orders) / len(orders)
+
+
+@settings(deadline=None)
+@given(st.sampled_from([(2, 2), (2, 6), (3, 2), (3, 4), (4, 3)]), st.integers(2, 9), st.integers(0, 99))
+@settings(max_examples=20, deadline=None)
+def test_few_blocks_have_the_p_of_all_their_orders(shape, values, seed):
+    k, blocks = shape
+    drawn = np.random.default_rng(seed).integers(0, values, (blocks, k)).astype(float)
+    found = ranks(drawn)
+    assert found.way == EXACT
+    assert found.p == pytest.approx(brute(drawn))
+
+
+def test_random_orders_come_near_the_p_of_all_orders_and_depend_on_their_seed_alone():
+    # Eight competitors over three blocks have 1.6 thousand million orders.
+    blocks = np.random.default_rng(3).normal(size=(3, 8)) + np.linspace(0, 2.5, 8)
+    found, again, other = ranks(blocks), ranks(blocks), ranks(blocks, seed=1)
+    assert found.way == DRAWN
+    assert found.p == again.p != other.p
+    # An independent draw of the same chance.
+    rng = np.random.default_rng(11)
+    places = stats.rankdata(-blocks, axis=1)
+    sums = np.array([sum(rng.permutation(row) for row in places) for _ in range(20_000)])
+    expected = ((sums**2).sum(axis=1) >= (places.sum(axis=0) ** 2).sum()).mean()
+    assert 0.01 < expected < 0.5
+    assert found.p == pytest.approx(expected, abs=4 * (2 * expected / 20_000) ** 0.5)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +99,7 @@ def test_critical_differences_are_those_of_demsars_table_5(k, quantile):
     assert critical_difference(20, k) == pytest.approx(quantile * (k * (k + 1) / 120) ** 0.5, rel=1e-3)
 
 
+@settings(deadline=None)
 @given(st.integers(2, 6), st.integers(2, 12), st.integers(0, 99))
 def test_as_scipy_with_ties(k, blocks, seed):
     values = np.random.default_rng(seed).integers(0, 4, (blocks, k)).astype(float)
@@ -56,7 +113,12 @@ def test_as_scipy_with_ties(k, blocks, seed):
 def test_agreement_everywhere_and_nowhere():
     same = ranks(np.tile([0.9, 0.5, 0.7], (6, 1)))
     assert same.mean.tolist() == [1, 3, 2]
-    assert same.p == 0
+    assert same.p == pytest.approx(1 / factorial(3) ** 5)
+    assert ranks(np.tile([0.9, 0.5], (6, 1))).p == pytest.approx(2 * 0.5**6)
+    for blocks, k in ((6, 8), (FEW + 1, 2), (2, 9), (400, 12)):
+        found = ranks(np.tile(np.arange(k, dtype=float), (blocks, 1)))
+        assert found.p > 0
+        assert np.log(found.p) >= -(blocks - 1) * np.log(factorial(k)) or found.way == APPROXIMATE
     level = ranks(np.full((6, 3), 0.5))
     assert level.mean.tolist() == [2, 2, 2]
     assert (level.statistic, level.p) == (0, 1)

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -48,6 +48,7 @@ def test_normal_approximation_as_scipy_beyond():
         assert p == pytest.approx(stats.wilcoxon(row, method="approx", correction=True).pvalue)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-3, 3), min_size=1, max_size=8))
 def test_exact_with_ties_and_zeros_over_all_signs(values):
     found = signed_rank(np.array([values], dtype=float))
@@ -86,6 +87,7 @@ def test_holm_worked_by_hand():
     assert found == pytest.approx([0.06, 0.04, 0.06, 0.045])
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=9))
 def test_holm_as_its_definition(values):
     p = np.array(values)

@@ -72,6 +72,50 @@ def test_a_number_of_the_page_that_differs_is_found(results, report):
     assert [one.partition(":")[0] for one in verify(results, report).problems] == ["report.html"]
 
 
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        (lambda one: one["answer"].update(summary="dice wins"), "report.json, answer"),
+        (lambda one: one["data"].update(fingerprint="0"), "report.json, data"),
+        (lambda one: one.update(finished=False), "report.json, finished"),
+        (lambda one: one["tables"]["standings"].update(caption="x"), "table standings, caption"),
+        (lambda one: one["figures"]["glance"]["rows"][0].update(mean=1.0), "report.json, figures"),
+        (lambda one: one.update(more=1), "report.json, more"),
+    ],
+)
+def test_whatever_the_manifest_says_is_compared(results, report, change, where):
+    path = report / "report.json"
+    stored = json.loads(path.read_text())
+    change(stored)
+    path.write_text(json.dumps(stored))
+    (problem,) = verify(results, report).problems
+    assert problem.startswith(f"{where}: says ")
+
+
+@pytest.mark.parametrize(
+    "name", ["figures/glance.png", "figures/glance.pdf", "tables/standings.parquet", "methods.tex"]
+)
+def test_a_file_that_was_replaced_is_found(results, report, name):
+    (report / name).write_bytes(b"something else")
+    (problem,) = verify(results, report).problems
+    assert problem.startswith(f"{name}: ")
+
+
+def test_a_table_that_does_not_belong_is_found(results, report):
+    (report / "tables/forged.csv").write_text("family,score\n")
+    assert verify(results, report).problems == ("tables/forged.csv: is not of this report",)
+
+
+def test_another_version_of_a_library_is_a_note(results, report):
+    path = report / "report.json"
+    stored = json.loads(path.read_text())
+    stored["made_with"]["altair"] = "0.1"
+    path.write_text(json.dumps(stored))
+    found = verify(results, report)
+    assert found.holds
+    assert "built with altair 0.1" in found.notes[0]
+
+
 def test_other_results_other_seed_and_missing_files_are_told(results, report):
     other = verify(synthetic(**STUDY, seed=1), report)
     assert "their digest differs" in other.problems[0]

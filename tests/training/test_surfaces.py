@@ -249,7 +249,7 @@ def test_pooled_rows_are_means_over_the_pictures_that_show_the_class_and_all_obj
     masks = split.masks.copy()
     masks[(split.picture == 2)[:, None, None] & (masks == 1)] = 0  # the third picture does not show the first curve
     masks[(split.picture == 0)[:, None] & (np.arange(32) % 8 == 0)] = 0  # and the first shows it in pieces
-    found = np.roll(masks, 2, axis=2)
+    found = np.roll(masks, 1, axis=2)
     found[split.picture == 1] = 0
     part = dataclasses.replace(split, masks=masks)
     (scores,) = surface_scores(part, {"it": found}, [1, 2]).values()
@@ -266,7 +266,7 @@ def test_pooled_rows_are_means_over_the_pictures_that_show_the_class_and_all_obj
     objects = rows["test_0", "curve_1", "objects"] + rows["test_1", "curve_1", "objects"]
     missed = rows["test_0", "curve_1", "objects_missed"] + rows["test_1", "curve_1", "objects_missed"]
     assert rows[None, "curve_1", "object_miss_rate"] == missed / objects
-    assert missed / objects < 0.2, "not the mean over the pictures, which is a half"
+    assert missed / objects < 0.4, "not the mean over the pictures, which is a half"
     assert rows["test_1", "curve_1", "objects_missed"] == rows["test_1", "curve_1", "objects"]
 
 

@@ -329,6 +329,10 @@ def test_whole_pictures_of_test_are_scored_at_both_points(data, make_trial):
     argmax, shifted = (rows_of(scores, point=point, metric="nsd") for point in ("argmax", "shifted"))
     assert [row.value for row in argmax] != [row.value for row in shifted]
     assert not rows_of(scores, split="val", metric="nsd")
+    assert {row.klass for row in scores.rows if row.metric in (*SURFACE_METRICS, *OBJECT_METRICS)} == {
+        "curve_1",
+        "curve_2",
+    }
 
 
 def test_where_the_offset_is_zero_both_points_are_the_same(data, make_trial):

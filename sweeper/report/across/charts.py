@@ -14,11 +14,13 @@ from sweeper.report.writing import percent
 
 def by_study(rows: pd.DataFrame, look: dict[str, Style], order: Sequence[str], label: str) -> Chart | None:
     """Draw every family at the hardest level of each study, a panel per study with an axis of its own."""
-    data = rows[rows["is_hardest"]].dropna(subset=["mean"]).copy()
+    data = rows[rows["is_hardest"]].dropna(subset=["mean"])
     if data.empty:
         return None
-    data["shown"] = [family if family in look else OTHER for family in data["family"]]
-    data["background"] = [percent(level) for level in data["level"]]
+    data = data.assign(
+        shown=[family if family in look else OTHER for family in data["family"]],
+        background=[percent(level) for level in data["level"]],
+    )
     scales = family_scales(look, others=OTHER in set(data["shown"]))
     for encoding in ("color", "shape"):
         scales[encoding].legend = None

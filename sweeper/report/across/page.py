@@ -8,20 +8,18 @@ from typing import TYPE_CHECKING
 
 from sweeper.report.across.lineup import Lineup, line_up
 from sweeper.report.across.sections import build_sections
-from sweeper.report.document import ROPE
 from sweeper.report.page import assemble, write
-from sweeper.results.digest import digest
 
 if TYPE_CHECKING:
     from sweeper.results.results import Results
 
 
-def build_comparison(studies: Sequence[Results], folder: Path, *, seed: int = 0, rope: float = ROPE) -> Path:
+def build_comparison(studies: Sequence[Results], folder: Path, *, seed: int = 0) -> Path:
     """Write `report.html`, `report.md`, `report.json`, `figures/` and `tables/`; return the path of the page.
 
     Raises: UserError when the studies cannot be compared, ResultsError when the folder cannot be written.
     """
-    return write(render(line_up(studies, seed=seed, rope=rope)), folder)
+    return write(render(line_up(studies, seed=seed)), folder)
 
 
 def render(lineup: Lineup) -> dict[str, bytes]:
@@ -31,13 +29,13 @@ def render(lineup: Lineup) -> dict[str, bytes]:
             {
                 "name": name,
                 "data": document.results.meta["data"]["fingerprint"],
-                "results": digest(document.results),
+                "results": own,
                 "selection": document.results.meta.get("selection"),
                 "versions": document.results.meta.get("versions"),
                 "finished": not document.unfinished,
             }
-            for name, document in zip(lineup.names, lineup.documents, strict=True)
+            for name, document, own in zip(lineup.names, lineup.documents, lineup.digests, strict=True)
         ],
-        "settings": {"seed": lineup.documents[0].seed, "rope": lineup.documents[0].rope},
+        "settings": {"seed": lineup.seed},
     }
     return assemble(list(build_sections(lineup)), {"lineup": lineup}, head, page="across", parts="across")

@@ -38,7 +38,8 @@ def matrix(cells: pd.DataFrame, order: Sequence[str], panels: Sequence[str], lab
         label: What the difference is of.
     """
     few = len(order) <= NUMBERS
-    data = cells.assign(
+    # Rounded to what can be seen: the page carries every number it draws.
+    data = cells.round(dict.fromkeys(("difference", "low", "high", "improvement"), 4)).assign(
         shown=[
             f"{'' if Verdict(verdict).separable else SIGNS[Verdict(verdict)] + ' '}{_points(difference)}"
             if few
@@ -149,10 +150,9 @@ def _ranked(rows: pd.DataFrame, joined: pd.DataFrame, look: dict[str, Style], *,
 
 def profiles(rows: pd.DataFrame, look: dict[str, Style], label: str) -> alt.ConcatChart:
     """Draw the share of runs above each threshold, a panel per level; bands for the families that have a color."""
-    data = rows.assign(
-        shown=[family if family in look else OTHER for family in rows["family"]],
-        background=[percent(level) for level in rows["level"]],
-    )
+    # Rounded to what can be seen: the page carries every number it draws.
+    data = rows[["family", "level", "threshold", "share", "low", "high"]].round(4)
+    data["shown"] = [family if family in look else OTHER for family in data["family"]]
     scales = family_scales(look, others=bool((data["shown"] == OTHER).any()))
     bands = alt.Scale(domain=list(look), range=[style.color for style in look.values()])
     panels = []

@@ -49,7 +49,7 @@ def recovered(
                     true.mark_line(color=TRUE, strokeWidth=5, opacity=0.55, strokeCap="butt"),
                     drawn.mark_line(color=color, strokeWidth=1.6, strokeCap="butt"),
                 )
-                title = alt.Title(family if first else "", limit=width)
+                title = alt.Title(family if first else "", limit=width, frame="group")
                 row.append(layers.properties(width=width, height=HEIGHT, title=title))
             grid.append(alt.hconcat(*row, spacing=GAP, bounds="flush"))
     return alt.vconcat(*grid, spacing=GAP)

@@ -27,7 +27,7 @@ def learning(document: Document) -> Section | None:
     history = measures.histories(document.results)
     levels = tables.shown_levels(document.results)
     shown = history[history["level"].isin(levels)]
-    targets = measures.to_target(history)
+    targets = measures.to_target(history, measures.lost_seeds(document.results))
     searched = search_budget.budget_curves(document.results)
     if shown.dropna(subset=["score"]).empty and searched.empty:
         return None
@@ -79,7 +79,7 @@ def _first(targets: pd.DataFrame) -> str:
         said = [f"{row.family} ({_epochs(row.median)})" for row in there.itertuples()]
         parts.append(f"Median epochs to {goal}: {listed(said)}")
     else:
-        parts.append(f"No family reaches {goal} with half of its seeds")
+        parts.append(f"No family reaches {goal} with more than half of its seeds")
     if never:
         parts.append(f"never, with any seed: {listed(never)}")
     return "; ".join(parts) + "."
@@ -90,8 +90,8 @@ def _to_target(document: Document, frame: pd.DataFrame) -> Table:
         "epochs_to_target",
         "Epochs to a shared target",
         f"Epochs until {document.score.label} on validation first reaches the target, which is {measures.TARGET:.0%} "
-        "of the highest final mean of any family at that level. Median over seeds; seeds that never got there count as "
-        "slower than any, so that a dash is a median beyond the last epoch.".replace("90%", "90\u00a0%"),
+        "of the highest final mean of any family at that level. Median over seeds; seeds that failed or "
+        "never got there count as slower than any, so that a dash is a median beyond the last epoch.".replace("%", "\u00a0%"),
         frame.assign(median=frame["median"].where(frame["median"].map(math.isfinite))),
         [
             FAMILY,
@@ -127,8 +127,8 @@ def _budget(document: Document, rows: pd.DataFrame, gains: pd.DataFrame) -> Figu
         alt=f"Best {label} by the number of completed search trials, one line per family.",
         caption="Thick: best score to expect of so many of the completed trials, whatever their order; thin steps: "
         "best so far in the order they were tried. Search scores are of validation and chosen among many: they say "
-        "when to stop searching, not which family is better. The sampler learns from earlier trials, so that more of them "
-        f"may gain more than the thick line promises.{left}",
+        "when to stop searching, not which family is better. The sampler learns from earlier trials, so that more "
+        f"of them may gain more than the thick line promises.{left}",
         reading=_more(document, gains),
     )
 

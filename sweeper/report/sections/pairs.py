@@ -17,11 +17,11 @@ from sweeper.report.evidence import POINTS
 from sweeper.report.figure import Figure
 from sweeper.report.multiplicity import ALPHA
 from sweeper.report.pairs import ALL_LEVELS, Contest, Level
-from sweeper.report.ranks import Ranks, cliques, ranks
+from sweeper.report.ranks import FEW, Ranks, cliques, ranks
 from sweeper.report.section import Section
 from sweeper.report.typeset import Cell, Column, Grid, Table, spread, table, word
 from sweeper.report.verdict import Verdict
-from sweeper.report.writing import MISSING, digits, listed, percent
+from sweeper.report.writing import MISSING, digits, listed, p_value, percent
 
 MOST = 20
 """Families the page shows against each other, the best at the hardest level; the files have all."""
@@ -166,7 +166,8 @@ def _matrix(document: Document, frame: pd.DataFrame) -> Figure:
 def _ranked(document: Document) -> Iterator[tuple[Level, str, tuple[str, ...], Ranks]]:
     """Yield the ranks of every contest: level, point, its families, and how they rank."""
     for contest in document.contests:
-        yield contest.level, contest.point, contest.order, ranks(document.contests.blocks(contest.level, contest.point))
+        blocks = document.contests.blocks(contest.level, contest.point)
+        yield contest.level, contest.point, contest.order, ranks(blocks, seed=document.seed)
 
 
 def _ranks(document: Document, ranked: list[tuple[Level, str, tuple[str, ...], Ranks]]) -> Table:
@@ -193,7 +194,8 @@ def _ranks(document: Document, ranked: list[tuple[Level, str, tuple[str, ...], R
         "Mean ranks",
         f"Over test images, by {document.score.label} of the image, mean over seeds; 1 is best, ties share. "
         f"{sentence(MEAN)}: by the image's mean over the levels. Tuned, argmax; the files have both points, "
-        f"Friedman's test (p by Iman and Davenport) and Nemenyi's critical difference. {rule(document)}",
+        f"Friedman's test (p exact or from random orders up to {FEW} images, else by Iman and Davenport) and Nemenyi's "
+        f"critical difference. {rule(document)}",
         frame,
         tidy=grid,
         grid=grid,
@@ -217,8 +219,8 @@ def _diagram(document: Document, ranked: list[tuple[Level, str, tuple[str, ...],
         joined += [(panel, bar, best[first], best[stop]) for bar, (first, stop) in enumerate(bars)]
         if found.p == found.p:
             reading.append(
-                f"{panel}: {found.blocks} images, Friedman's test p {_below(found.p)}, Nemenyi's critical difference "
-                f"{found.critical:.2f} ranks."
+                f"{panel}: {found.blocks} images, Friedman's test {p_value(found.p)} ({found.way}), Nemenyi's critical "
+                f"difference {found.critical:.2f} ranks."
             )
     if not places:
         return None
@@ -244,10 +246,6 @@ def _title(level: Level) -> str:
     return sentence(MEAN) if level is ALL_LEVELS or level != level else f"{percent(level)} background"
 
 
-def _below(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
-
-
 def _profiles(document: Document) -> Table:
     frame = profiling.profiles(
         document.evidence, document.families, document.contests.levels, document.score.metric, document.score.klass
@@ -266,10 +264,11 @@ def _profiles(document: Document) -> Table:
 def _profile_chart(document: Document) -> Figure | None:
     levels = tables.shown_levels(document.results)
     frame = profiling.profiles(
-        document.evidence, document.families, levels, document.score.metric, document.score.klass, points=POINTS[:1]
+        document.evidence, document.order[:MOST], levels, document.score.metric, document.score.klass, points=POINTS[:1]
     )
     if frame.empty:
         return None
+    left = f" The {MOST} best families are shown." if len(document.families) > MOST else ""
     return Figure(
         "profiles",
         "Performance profiles",
@@ -277,5 +276,5 @@ def _profile_chart(document: Document) -> Figure | None:
         alt=f"Share of runs above each {document.score.label} of one image, a line per family.",
         caption="Tuned, argmax, test: in which share of runs, one test image under one seed, a family scores above the "
         "threshold. Higher is better; a line that starts lower has failed on some images outright. Bands: 95 % at each "
-        "threshold, over seeds and images.",
+        f"threshold, over seeds and images.{left}",
     )

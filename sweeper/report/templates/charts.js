@@ -43,7 +43,20 @@ document.querySelectorAll('[data-chart]').forEach((place) => watcher.observe(pla
 // What scrolls sideways can be reached by keyboard; what fits is no stop on the way.
 const reach = new ResizeObserver((entries) => {
   for (const {target} of entries) {
-    target.tabIndex = target.scrollWidth > target.clientWidth + 1 ? 0 : -1;
+    const wide = target.scrollWidth > target.clientWidth + 1;
+    target.tabIndex = wide ? 0 : -1;
+    if (wide) {
+      target.setAttribute('role', 'region');
+      target.setAttribute('aria-label', target.dataset.label ?? 'Scrolls sideways');
+    }
   }
 });
 document.querySelectorAll('.scroll, pre').forEach((one) => reach.observe(one));
+
+// What is folded on the screen is not to be lost on paper.
+let folded = [];
+addEventListener('beforeprint', () => {
+  folded = [...document.querySelectorAll('details:not([open])')];
+  folded.forEach((one) => { one.open = true; });
+});
+addEventListener('afterprint', () => folded.forEach((one) => { one.open = false; }));
