@@ -160,6 +160,8 @@ def report(
     if len(sources) > 1:
         if dials:
             raise UserError("--dials is for the report of one study; give one RUN")
+        if rope is not None:
+            raise UserError("--rope is for the report of one study: ranks across studies need none; give one RUN")
         studies, folder = [sweeper.load_results(one, tracking_uri=tracking_uri) for one in sources], out or COMPARISON
         if verify:
             _verified(sweeper.verify_report(studies, folder))

@@ -22,6 +22,7 @@ from sweeper.report.evidence import POINTS, Key
 from sweeper.report.multiplicity import ALPHA
 from sweeper.report.pairs import Contests, Pair
 from sweeper.report.searched import tunable
+from sweeper.report.survival import GROWS, OPEN, SHRINKS, changes
 from sweeper.report.verdict import Verdict
 from sweeper.report.writing import listed, number, percent, signed
 from sweeper.results.schema import MINORITY
@@ -185,9 +186,19 @@ def _threshold(results: Results, contests: Contests, hardest: Ranking, score: He
     text = (
         f"{leader} minus {other} at {percent(level)} is {signed(argmax.difference)} at argmax and "
         f"{signed(shifted.difference)} with each family's threshold tuned on validation. The difference: "
-        f"{survival(argmax, shifted)}."
+        f"{survival(argmax, shifted)}.{_changed(contests, level, leader, other)}"
     )
     return [Finding("Is it only the threshold?", text)]
+
+
+def _changed(contests: Contests, level: float, leader: str, other: str) -> str:
+    """Say what becomes of the size of a difference: a verdict that is lost does not show that it became smaller."""
+    found = changes(contests, level, [(leader, other)]).get((leader, other))
+    if found is None:
+        return ""
+    change, size = found
+    sure = {SHRINKS: "it shrinks", GROWS: "it grows", OPEN: "that its size changes is not established"}[size]
+    return f" By tuning the thresholds it changes by {signed(change)}: {sure}."
 
 
 def _recall(contests: Contests, hardest: Ranking) -> list[Finding]:

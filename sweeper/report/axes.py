@@ -14,7 +14,7 @@ from sweeper.report import contradictions
 from sweeper.report.comparisons import METRIC_NAMES, Headline
 from sweeper.report.contradictions import Contradiction, Groups
 from sweeper.report.evidence import Evidence, Point
-from sweeper.report.falls import Fall, falls
+from sweeper.report.falls import Fall, falls, near
 from sweeper.report.searched import searched
 from sweeper.report.spans import Span, spans
 from sweeper.report.statistics import Interval
@@ -42,6 +42,8 @@ class Axes:
     """Whose spans count: the reference, or the searched level nearest to it."""
     training: tuple[str, ...]
     """Training hyperparameters that the search varied too: they can buy recall for any family."""
+    near: bool = False
+    """Whether levels lie too near to one another, as measured, for a fall between them."""
 
     @property
     def families(self) -> list[str]:
@@ -117,4 +119,5 @@ def axes(results: Results, evidence: Evidence, score: Headline, *, rope: float) 
             name.removeprefix("training.") for family in families for name in searched(results, family)
             if name.startswith("training.")
         })),
+        near=near(results, evidence),
     )  # fmt: skip

@@ -77,12 +77,14 @@ class Groups:
 
 
 def groups(falls: Sequence[Fall], overlaps: Mapping[str, str]) -> Groups | None:
-    """Sort falls on equal terms by their overlap label; None where a label has none, or with a single seed.
+    """Sort falls on equal terms by their overlap label; None where a label has none, or with a single seed or image.
 
-    A single seed says nothing of how another training would fall.
+    A single seed says nothing of how another training would fall, a single image nothing of other images.
     """
     aware, pixel = (tuple(f for f in falls if overlaps[f.family] == label) for label in (AWARE, PIXEL))
-    return Groups(aware, pixel) if aware and pixel and len(falls[0].shared.seeds) > 1 else None
+    if not aware or not pixel or min(map(len, falls[0].shared)) < 2:
+        return None
+    return Groups(aware, pixel)
 
 
 def of_overlap(found: Groups) -> list[Contradiction]:

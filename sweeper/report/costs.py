@@ -29,6 +29,9 @@ Histograms = NDArray[np.float32] | NDArray[np.float64]
 _BATCH = 20_000
 """Images whose histograms are summed at once: some 60 MB."""
 
+_RESIDUE = 1e-6
+"""Of the minority pixels: histograms are in single precision, and fewer misses than that are a rounding."""
+
 _NEAREST_FIRST = np.argsort(np.abs(OFFSETS), kind="stable")
 
 
@@ -55,7 +58,8 @@ class Mistakes:
     configurations: tuple[Configuration, ...]
     """Only those that share enough seeds to be compared."""
     left_out: tuple[Configuration, ...]
-    """Confirmed too, but with less than half of the seeds others have, or without counts: in no comparison."""
+    """Confirmed too, but in no comparison: with the seeds that have counts, less than half of those of others.
+    No seeds where no trial has counts."""
     seeds: tuple[int, ...]
     images: tuple[str, ...]
     misses: Array
@@ -180,8 +184,9 @@ def _at_best_offsets(
         wanted = _numbers(part["target"])
         hits = np.take_along_axis(above(_bins(part["found"]).astype(np.float64)), chosen, axis=1)
         wrong = np.take_along_axis(above(_bins(part["alarms"]).astype(np.float64)), chosen, axis=1)
-        # Histograms are kept in single precision: what is found may exceed what there is by a rounding.
-        misses[:, image[rows], trial[rows]] = np.maximum(wanted[:, None] - hits, 0.0).T
+        # What is found may differ from what there is by a rounding, either way.
+        missed = wanted[:, None] - hits
+        misses[:, image[rows], trial[rows]] = np.where(missed > _RESIDUE * wanted[:, None], missed, 0.0).T
         alarms[:, image[rows], trial[rows]] = wrong.T
         # The same for all trials of a level, which are tested on the same images under the same weights.
         target[image[rows]] = wanted

@@ -11,6 +11,7 @@ import pandas as pd
 from sweeper.report import statistics
 from sweeper.report.costs import Mistakes
 from sweeper.report.statistics import Array, Interval
+from sweeper.results.margins import OFFSETS
 
 if TYPE_CHECKING:
     from sweeper.report.costs import Configuration
@@ -34,9 +35,15 @@ PER = 1e6
 _TIE = 1e-6
 """Relative: errors are sums of numbers in single precision, and less is no difference."""
 
-COLUMNS = ["level", "ratio", "family", "setting", "hyperparameters", "offset", "cost", "cost_low", "cost_high",
-           "misses", "alarms", "nothing", "share", "family_share", "runner_up", "runner_up_setting", "difference",
-           "difference_low", "difference_high", "separable", "seeds", "images"]  # fmt: skip
+SEPARABLE, UNSURE, TIE, UNKNOWN = "separable", "not separable", "no family does better", "not known"
+"""Verdicts on a cell. Separable: the interval of the difference to the cheapest other family excludes 0. A tie:
+predicting nothing wins, and the cheapest family costs the same, which it does where its threshold silences it. Not
+known: there is one seed or one test image, whose luck no interval holds."""
+
+COLUMNS = ["level", "ratio", "family", "setting", "hyperparameters", "offset", "offset_least", "offset_most",
+           "at_limit", "cost", "cost_low", "cost_high", "misses", "alarms", "nothing", "share", "family_share",
+           "runner_up", "runner_up_setting", "difference", "difference_low", "difference_high", "separable", "verdict",
+           "seeds", "images"]  # fmt: skip
 
 
 def decision_map(found: Iterable[Mistakes], *, seed: int) -> pd.DataFrame:
@@ -47,14 +54,16 @@ def decision_map(found: Iterable[Mistakes], *, seed: int) -> pd.DataFrame:
     order of the study.
 
     Columns:
-        level, ratio; family, setting (empty for NOTHING), hyperparameters (JSON), offset (median over seeds).
+        level, ratio; family, setting (empty for NOTHING), hyperparameters (JSON).
+        offset: the median over seeds, each of which has its own; offset_least, offset_most: of these; at_limit: the
+            share of seeds whose offset is the least or the greatest tried, so that a better one may lie beyond.
         cost, cost_low, cost_high; misses, alarms: what it is made of; nothing: the cost of predicting nothing.
         share: of the resamples of seeds and test images in which this configuration is the cheapest; family_share:
             some configuration of its family is. Equal costs share a resample; where predicting nothing is among them,
             it has it whole.
         runner_up, runner_up_setting: the cheapest configuration of any other family, NOTHING among them; difference,
-            difference_low, difference_high: its cost minus the winner's, paired; separable: whether that interval
-            excludes 0 and holds the luck of training, which a single seed does not show.
+            difference_low, difference_high: its cost minus the winner's, paired, 0 where it is a rounding.
+        verdict: SEPARABLE, UNSURE, TIE or UNKNOWN; separable: whether it is the first.
         seeds, images: what all of this rests on.
 
     Intervals and shares are NaN where there is one seed and one image, and so nothing to draw from. Offsets were chosen
@@ -66,7 +75,8 @@ def decision_map(found: Iterable[Mistakes], *, seed: int) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(numbers, float) | {"separable": bool, "seeds": int, "images": int})
 
 
-_WORDS = {"family", "setting", "hyperparameters", "runner_up", "runner_up_setting", "separable", "seeds", "images"}
+_WORDS = {"family", "setting", "hyperparameters", "runner_up", "runner_up_setting", "separable", "verdict", "seeds",
+          "images"}  # fmt: skip
 
 
 def _weigh(found: Mistakes, seed: int) -> Iterator[tuple[object, ...]]:
@@ -95,12 +105,27 @@ def _weigh(found: Mistakes, seed: int) -> Iterator[tuple[object, ...]]:
             )
         # What is paid cannot be less than nothing, which a widened interval may overshoot.
         cost = cost.clipped(0.0, np.inf)
-        separable = seeds > 1 and behind.excludes_zero and behind.mean > _TIE * cost.mean
+        behind = _without_residue(behind, _TIE * abs(cost.mean))
+        verdict = _verdict(behind, silent=best == 0, known=seeds > 1 and images > 1)
         yield (
-            found.level, ratio, *_name(found, best), _offset(found, index, best), cost.mean, cost.low, cost.high,
+            found.level, ratio, *_name(found, best), *_offsets(found, index, best), cost.mean, cost.low, cost.high,
             *_errors(found, index, best, total), means[0], share, family_share, *_name(found, runner)[:2],
-            behind.mean, behind.low, behind.high, separable, seeds, images,
+            behind.mean, behind.low, behind.high, verdict == SEPARABLE, verdict, seeds, images,
         )  # fmt: skip
+
+
+def _without_residue(value: Interval, residue: float) -> Interval:
+    """Set to 0 what is no more than a rounding."""
+    return Interval(*(0.0 if abs(one) <= residue else one for one in (value.mean, value.low, value.high)))
+
+
+def _verdict(behind: Interval, *, silent: bool, known: bool) -> str:
+    """Judge how far the cheapest other family is behind; `silent` where predicting nothing wins."""
+    if silent and behind.mean == 0:
+        return TIE
+    if not known:
+        return UNKNOWN
+    return SEPARABLE if behind.excludes_zero else UNSURE
 
 
 def _costs(found: Mistakes, index: int) -> Array:
@@ -156,8 +181,12 @@ def _name(found: Mistakes, column: int) -> tuple[str, str, str]:
     return (NOTHING, "", "{}") if one is None else (one.family, one.setting, one.hyperparameters)
 
 
-def _offset(found: Mistakes, index: int, column: int) -> float:
-    return float(np.median(found.offsets[index, column - 1])) if column and found.tuned else float("nan")
+def _offsets(found: Mistakes, index: int, column: int) -> tuple[float, ...]:
+    """Return the median, least and greatest offset of the seeds, and the share of those at either end of the grid."""
+    if not column or not found.tuned:
+        return (float("nan"),) * 4
+    own = found.offsets[index, column - 1]
+    return tuple(map(float, (np.median(own), own.min(), own.max(), (np.abs(own) == OFFSETS[-1]).mean())))
 
 
 def _errors(found: Mistakes, index: int, column: int, total: float) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,17 +11,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 from markupsafe import Markup
 
-from sweeper.report.decision import NOTHING
+from sweeper.report.decision import NOTHING, SEPARABLE, TIE, UNKNOWN, UNSURE
 from sweeper.report.searched import described
 from sweeper.report.statistics import Interval
 from sweeper.report.territories import Region, regions
-from sweeper.report.writing import digits, listed, percent, text
+from sweeper.report.writing import MISSING, digits, listed, percent, text
+from sweeper.results.margins import OFFSETS
 
 if TYPE_CHECKING:
     from sweeper.results.results import Results
 
 MOST_REGIONS = 6
 """Regions a paragraph names; the table has all."""
+
+_FINEST = 4
+"""Decimal places of pixels per million at most."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,8 @@ class Advice:
     cost: str
     sure: str
     runner_up: str
+    spoken: str
+    """What is read out when the slider has come to rest: family, misses and false alarms."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +90,43 @@ def price(ratio: float) -> str:
 
 
 def per_million(value: float) -> str:
-    """Write a number of pixels per million, to three digits below ten."""
-    return f"{value:,.0f}" if value >= 10 or value == 0 else f"{value:.3g}"
+    """Write pixels per million, whole from ten on, below to three digits and at most `_FINEST` places."""
+    return _amount(value, _places(value))
+
+
+def measured(value: Interval) -> tuple[str, str]:
+    """Write pixels per million and the ends of their interval, all to the same place; no ends where there are none.
+
+    The place is that of the value, or of a tenth of the interval where that is wider: 3.21 [3.02, 4.10], 0 [−300, 400].
+    """
+    if value.low != value.low:
+        return per_million(value.mean), ""
+    places = _places(max(abs(value.mean), (value.high - value.low) / 10))
+    return _amount(value.mean, places), f"[{_amount(value.low, places)}, {_amount(value.high, places)}]"
+
+
+def offset(value: float) -> str:
+    """Write an offset, an end of those tried as a bound: a better one may lie beyond it."""
+    bound = "" if abs(value) != OFFSETS[-1] else "≥ " if value > 0 else "≤ "
+    return f"{bound}{digits(value, 2, sign=True)}"
+
+
+def whole(share: float) -> str:
+    """Write a share in whole percent, never 0 or 100 for what is not none or all; a dash where there is none."""
+    if share != share:
+        return MISSING
+    if 0 < share < 0.01:
+        return "under 1\u00a0%"
+    if 0.99 < share < 1:
+        return "over 99\u00a0%"
+    return f"{100 * share:.0f}\u00a0%"
+
+
+def limit(share: float) -> str:
+    """Say for how many seeds the best offset is an end of those tried; nothing where it is for none."""
+    if not share > 0:
+        return ""
+    return f"{'for every seed' if share == 1 else f'for {whole(share)} of the seeds'} beyond every offset tried"
 
 
 def settings(results: Results, family: str, hyperparameters: str) -> str:
@@ -121,18 +163,14 @@ def finder(results: Results, frame: pd.DataFrame, marks: Sequence[float], colors
 def advice(results: Results, row: Any, colors: Mapping[str, str]) -> Advice:
     """Put one row of the map in words."""
     place = f"At {percent(row.level)} background, where {price(row.ratio)}:"
-    cost = f"{per_million(row.cost)}{_within(Interval(row.cost, row.cost_low, row.cost_high))} false alarms' worth"
+    cost = f"{_together(Interval(row.cost, row.cost_low, row.cost_high))} false alarms' worth"
     if row.family == NOTHING:
         chosen, threshold = "no family saves more than its false alarms cost", "none: no minority pixel is predicted"
         misses = f"{per_million(row.misses)} per million pixels, which is all of them"
     else:
         values = settings(results, row.family, row.hyperparameters)
         chosen = f"{row.setting}: {values}" if values else f"{row.setting}, nothing to set"
-        threshold = (
-            "argmax"
-            if row.offset != row.offset
-            else f"{digits(row.offset, 2, sign=True)} on the background's logit (the median over seeds)"
-        )
+        threshold = _threshold(row)
         total = row.nothing / row.ratio
         misses = f"{per_million(row.misses)} per million pixels, of {per_million(total)} that are there"
         cost += f"; predicting nothing costs {per_million(row.nothing)}"
@@ -147,6 +185,7 @@ def advice(results: Results, row: Any, colors: Mapping[str, str]) -> Advice:
         cost=cost,
         sure=_sure(row),
         runner_up=_runner_up(row),
+        spoken=f"{row.family}: {per_million(row.misses)} misses, {per_million(row.alarms)} false alarms per million",
     )
 
 
@@ -161,19 +200,44 @@ def where(frame: pd.DataFrame) -> str:
     parts = [_region(region, levels, ratios) for region in shown]
     said = f"A miss costing {times(ratios[0])} to {times(ratios[1])} false alarms, least is paid by {'; '.join(parts)}."
     if rest:
-        said += f" {len(rest)} smaller regions, {_whole(sum(one.size for one in rest))} of the map, are in the table."
-    unsure = 1 - float(frame["separable"].mean())
-    if unsure == 0:
-        said += " Everywhere the winner is separable from the cheapest of the other families."
-    else:
-        share = (
-            "Nowhere on the map can the winner" if unsure == 1 else f"In {_whole(unsure)} of the map the winner cannot"
+        said += f" {len(rest)} smaller regions, {whole(sum(one.size for one in rest))} of the map, are in the table."
+    return " ".join([said, *_verdicts(frame)])
+
+
+def _verdicts(frame: pd.DataFrame) -> list[str]:
+    """Say in how much of the map there is a winner, and in how much of that it is sure."""
+    shares = {verdict: float((frame["verdict"] == verdict).mean()) for verdict in (SEPARABLE, UNSURE, TIE, UNKNOWN)}
+    said = []
+    if shares[TIE]:
+        said.append(
+            f"{_in(shares[TIE])} no family does better than predicting nothing, and the cheapest costs the same, as "
+            "one does that its threshold silences."
         )
-        said += (
-            f" {share} be told from the cheapest of the other families: the 95 % interval of the difference of their "
+    if shares[UNKNOWN]:
+        here = frame[frame["verdict"] == UNKNOWN]
+        lack = listed(
+            f"a single {name}"
+            for name, column in (("seed", "seeds"), ("test image", "images"))
+            if here[column].min() < 2
+        )
+        said.append(
+            f"{_in(shares[UNKNOWN])} it is not known whether the winner is cheaper by more than luck: there is {lack}."
+        )
+    if shares[UNSURE]:
+        nowhere = "Nowhere else" if said else "Nowhere on the map"
+        cannot = f"{_in(shares[UNSURE])} the winner cannot" if shares[SEPARABLE] else f"{nowhere} can the winner"
+        said.append(
+            f"{cannot} be told from the cheapest of the other families: the 95 % interval of the difference of their "
             "costs includes 0, and the name there may be luck."
         )
+    elif shares[SEPARABLE]:
+        everywhere = "Everywhere else" if said else "Everywhere"
+        said.append(f"{everywhere} the winner is separable from the cheapest of the other families.")
     return said
+
+
+def _in(share: float) -> str:
+    return "Everywhere on the map" if share == 1 else f"In {whole(share)} of the map"
 
 
 class Compared(NamedTuple):
@@ -238,14 +302,20 @@ def _region(region: Region, levels: Sequence[float], ratios: tuple[float, float]
     name = "predicting nothing" if region.family == NOTHING else region.family
     everywhere = len(levels) > 1 and tuple(region.levels) == tuple(levels)
     at = "at every level" if everywhere else f"at {_levels(region.levels)}"
-    sure = f"separable from the next family in {_whole(region.separable)} of that"
+    sure = ""
+    if region.judged:
+        among = "that" if region.judged == 1 else "the rest" if region.tied else f"the {whole(region.judged)} that tell"
+        sure = f", separable from the next family in {whole(region.separable)} of {among}"
+    if region.tied:
+        equal = "everywhere" if region.tied == 1 else f"in {whole(region.tied)} of that"
+        sure = f", {equal} as dear as the cheapest family{sure}"
     spans = [_costs(span, ratios) for span in region.spans]
     costs = f" {spans[0]}"
     if spans[0] != spans[-1]:
         costs = f", {spans[0]} at {percent(region.levels[0])} and {spans[-1]} at {percent(region.levels[-1])}"
     elif len(set(spans)) > 1:
         costs += ", with other limits between"
-    return f"{name} {at}{costs} ({_whole(region.size)} of the map, {sure})"
+    return f"{name} {at}{costs} ({whole(region.size)} of the map{sure})"
 
 
 def _costs(span: tuple[float, float], ratios: tuple[float, float]) -> str:
@@ -266,39 +336,54 @@ def _levels(levels: Sequence[float]) -> str:
     return f"{names[0]} to {names[-1]} background" if len(names) > 2 else f"{listed(names)} background"
 
 
-def _whole(share: float) -> str:
-    """Write a share in whole percent, never 0 or 100 for what is not none or all."""
-    if 0 < share < 0.01:
-        return "under 1\u00a0%"
-    if 0.99 < share < 1:
-        return "over 99\u00a0%"
-    return f"{100 * share:.0f}\u00a0%"
+def _threshold(row: Any) -> str:
+    if row.offset != row.offset:
+        return "argmax"
+    said = f"{offset(row.offset)} on the background's logit"
+    if row.offset_least != row.offset_most:
+        said += f", the median of seeds from {offset(row.offset_least)} to {offset(row.offset_most)}"
+    if row.at_limit > 0:
+        said += f"; {limit(row.at_limit)}"
+    return f"{said}; a new training needs its own"
 
 
 def _sure(row: Any) -> str:
     if row.share != row.share:
         return "not known: one seed and one image leave nothing to resample"
-    where = (
-        "seeds and test images" if row.seeds > 1 else "test images (a single seed: the luck of training is not in it)"
-    )
-    said = f"the cheapest in {_whole(row.family_share)} of the resamples of {where}"
+    where = "seeds and test images"
+    if row.seeds == 1:
+        where = "test images (a single seed: the luck of training is not in it)"
+    elif row.images == 1:
+        where = "seeds (a single test image: the luck of the images is not in it)"
+    if row.family == NOTHING:
+        return f"no family is cheaper in {whole(row.share)} of the resamples of {where}"
+    said = f"the cheapest in {whole(row.family_share)} of the resamples of {where}"
     if row.family_share - row.share > 0.005:
-        said += f", in this setting in {_whole(row.share)}"
+        said += f", in this setting in {whole(row.share)}"
     return said
 
 
 def _runner_up(row: Any) -> str:
     name = "predicting nothing" if row.runner_up == NOTHING else f"{row.runner_up}, {row.runner_up_setting}"
-    difference = Interval(row.difference, row.difference_low, row.difference_high)
-    dearer = f"{name}: {per_million(row.difference)}{_within(difference)} dearer"
-    if row.difference_low != row.difference_low:
-        return f"{dearer}; whether that is more than noise is not known"
-    return f"{dearer}; {'separable' if row.separable else 'not separable'}"
+    if row.verdict == TIE:
+        return f"{name}: costs the same; no family does better than predicting nothing"
+    dearer = f"{name}: {_together(Interval(row.difference, row.difference_low, row.difference_high))} dearer"
+    if row.verdict == UNKNOWN:
+        return f"{dearer}; whether that is more than luck is not known"
+    return f"{dearer}; {row.verdict}"
 
 
-def _within(value: Interval) -> str:
-    """Write the ends of an interval of pixels; nothing where there is none."""
-    if value.low != value.low:
-        return ""
-    low, high = (f"{end:,.0f}".replace("-", "−") for end in (value.low, value.high))
-    return f" [{low}, {high}]"
+def _together(value: Interval) -> str:
+    return " ".join(filter(None, measured(value)))
+
+
+def _places(value: float) -> int:
+    size = abs(value)
+    return 0 if size >= 10 or size == 0 else min(2 - math.floor(math.log10(size)), _FINEST)
+
+
+def _amount(value: float, places: int) -> str:
+    if places == _FINEST and 0 < abs(value) < 10**-_FINEST / 2:
+        return f"under {10**-_FINEST:.{_FINEST}f}" if value > 0 else f"above −{10**-_FINEST:.{_FINEST}f}"
+    # Adding 0 turns a negative zero into a zero.
+    return f"{round(value, places) + 0.0:,.{places}f}".replace("-", "−") if value else "0"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,7 @@ from sweeper.report.answer import Answer, answer
 from sweeper.report.axes import Axes, axes
 from sweeper.report.comparisons import Headline
 from sweeper.report.evidence import Evidence, gather
-from sweeper.report.explored import Explored
+from sweeper.report.explored import Explored, edge_words
 from sweeper.report.measured import measured
 from sweeper.report.pairs import Contests
 from sweeper.report.panels import PanelGrid, panel_grid
@@ -63,7 +64,12 @@ class Document:
 
     @cached_property
     def answer(self) -> Answer:
-        return answer(self.results, self.contests)
+        found = answer(self.results, self.contests)
+        edges = [edge_words(edge) for edge in self.explored.edges]
+        if not found.rankings or not edges:
+            return found
+        more = f" So it is with {len(edges) - 1} more; see the dials." if len(edges) > 1 else ""
+        return dataclasses.replace(found, cautions=(*found.cautions, f"{edges[0]}{more}"))
 
     @cached_property
     def panels(self) -> PanelGrid | None:

@@ -113,6 +113,13 @@ def table(found: Mapping[tuple[str, Point], Fall]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
+def near(results: Results, evidence: Evidence) -> bool:
+    """Return whether a tuned family was measured at two levels or more, but all of them at nearly one place."""
+    at = measured_levels(results)
+    places = [_places(evidence, family, point, at) for family in results.meta["families"] for point in POINTS]
+    return any(len(own) > 1 and np.ptp(decades([at[level] for level in own])) < CLOSEST for own in places)
+
+
 def measured_levels(results: Results) -> dict[float, float]:
     """Return the background fraction measured on test under the weights of every level.
 
@@ -137,9 +144,14 @@ def slope_weights(x: Array) -> Array:
     return weights
 
 
-def _fall(evidence: Evidence, family: str, point: Point, at: Mapping[float, float], score: Headline) -> Fall | None:
+def _places(evidence: Evidence, family: str, point: Point, at: Mapping[float, float]) -> list[float]:
+    """Return the levels at which a tuned family was tested, mildest as measured first."""
     measured = [level for level in at if Key(family, level, "tuned", point) in evidence.counts and at[level] < 1]
-    levels = sorted(measured, key=lambda level: at[level])
+    return sorted(measured, key=lambda level: at[level])
+
+
+def _fall(evidence: Evidence, family: str, point: Point, at: Mapping[float, float], score: Headline) -> Fall | None:
+    levels = _places(evidence, family, point, at)
     x = decades([at[level] for level in levels])
     if len(levels) < 2 or np.ptp(x) < CLOSEST:
         return None

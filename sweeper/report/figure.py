@@ -11,6 +11,7 @@ from typing import Any
 import vl_convert
 
 from sweeper.report.curves import Chart
+from sweeper.report.steady import steady_value
 from sweeper.report.theme import CONFIG
 
 VEGA_LITE = "6.4"
@@ -37,6 +38,9 @@ class Figure:
         spec: dict[str, Any] = self.chart.to_dict(validate=False)
         # The schema's address is never fetched, but a page that works offline should not name one.
         spec.pop("$schema", None)
+        for rows in spec.get("datasets", {}).values():
+            for row in rows:
+                row.update((name, steady_value(value)) for name, value in row.items())
         return {**spec, "config": CONFIG}
 
     @property

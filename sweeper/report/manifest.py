@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweeper.report.section import Section
-from sweeper.results.digest import digest
 
 if TYPE_CHECKING:
     from sweeper.report.document import Document
@@ -30,7 +29,7 @@ def about(document: Document) -> dict[str, Any]:
     return {
         "study": meta["study"]["name"],
         "data": {"name": meta["data"]["name"], "fingerprint": meta["data"]["fingerprint"]},
-        "results": digest(document.results),
+        "results": document.results.digest,
         "selection": meta.get("selection"),
         "versions": meta.get("versions"),
         "settings": {"seed": document.seed, "rope": document.rope, "dials": [list(pair) for pair in document.dials]},

@@ -5,9 +5,11 @@ from __future__ import annotations
 from sweeper.report import contradictions
 from sweeper.report.axes import Axes
 from sweeper.report.contradictions import AWARE, PIXEL, SYMMETRIC, TUNABLE
-from sweeper.report.falls import FLOOR
+from sweeper.report.falls import CLOSEST, FLOOR
 from sweeper.report.spans import ENOUGH, FEW, MEASURED, Span
 from sweeper.report.writing import bounds, digits, listed
+
+NEAR = f"{100 * (10**CLOSEST - 1):.0f}\u00a0% of foreground"
 
 MANY = 8
 """Families beyond which they are counted rather than named."""
@@ -16,6 +18,11 @@ MANY = 8
 def overlap_reading(axes: Axes) -> str:
     """Say whether the overlap labels hold, or why that cannot be said."""
     if not axes.falls:
+        if axes.near:
+            return (
+                "How scores fall with the imbalance cannot be measured: on test, the levels lie within "
+                f"{NEAR} of one another, which is one place."
+            )
         return "How scores fall with the imbalance takes confirmed scores at two levels or more, which are not there."
     found = axes.groups
     if found is None:
@@ -25,7 +32,9 @@ def overlap_reading(axes: Axes) -> str:
             return (
                 f"Without a measured family called {' or '.join(absent)}, there is nothing to hold that label against."
             )
-        return "With a single seed, how another training would fall is unknown, and no overlap label is judged."
+        if len(axes.comparable[0].shared.seeds) < 2:
+            return "With a single seed, how another training would fall is unknown, and no overlap label is judged."
+        return "With a single test image, how scores would fall on others is unknown, and no overlap label is judged."
     (aware, pixel), more = found.medians, found.difference
     text = (
         f"Per foreground ten times scarcer, the median per-pixel family loses {digits(pixel)} minority {axes.metric} "

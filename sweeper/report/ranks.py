@@ -145,7 +145,8 @@ def _exact(places: NDArray[np.int64]) -> float | None:
     if k > len(digits):
         return None
     # Only how far the sums spread matters, not whose they are: the first block stays as it is, and sums are sorted.
-    sums, chances = np.sort(places[:1], axis=1), np.ones(1)
+    sums = np.sort(places[:1], axis=1)
+    chances: Array = np.ones(1)
     for row in places[1:]:
         orders = np.unique(np.array(list(permutations(row.tolist()))), axis=0)
         if len(sums) * len(orders) > _STEPS:
@@ -154,7 +155,7 @@ def _exact(places: NDArray[np.int64]) -> float | None:
         # Sums stay below 2 · FEW · 7 < 2⁹, so that seven of them fit into one number, which sorts much faster.
         _, first, which = np.unique(reached @ digits[:k], return_index=True, return_inverse=True)
         sums = reached[first]
-        chances = np.bincount(which, np.repeat(chances / len(orders), len(orders)))
+        chances = np.bincount(which, np.repeat(chances / len(orders), len(orders))).astype(np.float64)
     far = (sums**2).sum(axis=1) >= (places.sum(axis=0) ** 2).sum()
     return min(1.0, float(chances[far].sum()))
 

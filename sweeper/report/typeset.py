@@ -14,6 +14,7 @@ import pandas as pd
 
 from sweeper.report.escaping import visible
 from sweeper.report.statistics import Interval
+from sweeper.report.steady import steady
 from sweeper.report.writing import MISSING, bounds, digits, listed, percent, text
 
 FOLD = 24
@@ -72,6 +73,9 @@ class Table:
     """What the page shows."""
     about: str = ""
     """What the rows are, for the line that stands in for a folded table; worked out from the frame where empty."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "frame", steady(self.frame))
 
     @property
     def summary(self) -> str:

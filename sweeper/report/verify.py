@@ -18,7 +18,6 @@ from sweeper.report.across.page import render as render_comparison
 from sweeper.report.document import Document
 from sweeper.report.manifest import FILE, VERSION, made_with
 from sweeper.report.page import render
-from sweeper.results.digest import digest
 
 if TYPE_CHECKING:
     from sweeper.results.results import Results
@@ -68,7 +67,7 @@ def verify(results: Results, folder: Path, *, panels: Path | None = None) -> Ver
         dials=tuple((str(first), str(second)) for first, second in settings["dials"]),
         pictures=panels,
     )
-    origin = [] if stored.get("results") == digest(results) else [OTHER_RESULTS]
+    origin = [] if stored.get("results") == results.digest else [OTHER_RESULTS]
     return _compare(folder, stored, render(document), origin)
 
 
@@ -83,7 +82,7 @@ def verify_comparison(studies: Sequence[Results], folder: Path) -> Verification:
     settings = stored["settings"]
     lineup = line_up(studies, seed=int(settings["seed"]))
     known = [one.get("results") for one in stored["studies"] if isinstance(one, dict)]
-    origin = [] if known == [digest(results) for results in studies] else [OTHER_RESULTS]
+    origin = [] if known == lineup.digests else [OTHER_RESULTS]
     return _compare(folder, stored, render_comparison(lineup), origin)
 
 

@@ -32,8 +32,8 @@ def digits(value: float | None, places: int = 3, *, sign: bool = False) -> str:
 
 
 def p_value(p: float) -> str:
-    """Write a p-value, `p = 0.031`; none is ever written as 0."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+    """Write a p-value, `p = 0.031`, with spaces that do not break; none is ever written as 0."""
+    return ("p < 0.001" if p < 0.001 else f"p = {p:.3f}").replace(" ", "\u00a0")
 
 
 def number(score: Interval, *, sign: bool = False) -> str:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from sweeper.results.meta import to_json
-from sweeper.results.results import Results
 
 
-def digest(results: Results) -> str:
+def digest(meta: Mapping[str, Any], tables: Mapping[str, pa.Table]) -> str:
     """Return the SHA-256 of all tables and the meta data, in hexadecimal."""
-    found = hashlib.sha256(to_json(results.meta).encode())
-    for name, table in results.tables.items():
+    found = hashlib.sha256(to_json(meta).encode())
+    for name, table in tables.items():
         found.update(f"{name}:{table.num_rows}".encode())
         for field, column in zip(table.schema, table.columns, strict=True):
             found.update(f"{field.name}:{field.type}".encode())

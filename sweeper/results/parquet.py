@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sweeper.errors import ResultsError
-from sweeper.results.digest import digest
 from sweeper.results.files import replace_atomically
 from sweeper.results.meta import to_json
 from sweeper.results.results import Results
@@ -32,7 +31,7 @@ def save(results: Results, folder: Path) -> tuple[Path, ...]:
         "sweeper.study": str(results.meta.get("study", {}).get("name", "")),
         "sweeper.versions": json.dumps(results.meta.get("versions", {}), sort_keys=True),
         "sweeper.meta": to_json(results.meta),
-        "sweeper.stamp": digest(results),
+        "sweeper.stamp": results.digest,
     }
     for name, table in reversed(results.tables.items()):
         sink = pa.BufferOutputStream()
@@ -62,7 +61,7 @@ def load(path: str | os.PathLike[str]) -> Results:
                 "run the same `sweeper run` again to write all"
             )
     results = Results(**tables, meta=json.loads(metadata["sweeper.meta"]))
-    if digest(results) != stamps["trials"]:
+    if results.digest != stamps["trials"]:
         raise ResultsError(
             f"{folder}: these files were altered after they were written; run the same `sweeper run` again to "
             "write all, or restore a copy"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
 
+from sweeper.results.digest import digest
 from sweeper.results.schema import EPOCHS, MARGINS, RELIABILITY, TABLES
 
 
@@ -26,6 +28,11 @@ class Results:
     """One row per confirm trial × split × image, laid out as `schema.MARGINS`."""
     reliability: pa.Table = field(default_factory=RELIABILITY.empty_table)
     """One row per confirm trial × probability bin, laid out as `schema.RELIABILITY`."""
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of all that is in here; worked out once."""
+        return digest(self.meta, self.tables)
 
     @property
     def tables(self) -> dict[str, pa.Table]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -61,9 +62,14 @@ def predict(margin: Tensor, klass: Tensor, background: int, offset: float) -> Te
 
 
 def margin_bin(margin: Tensor) -> Tensor:
-    """Return the histogram bin of every margin, int64; bin j holds (edge j, edge j+1], NaN counts as 0."""
-    edges = torch.tensor(OFFSETS, dtype=torch.float32, device=margin.device)
-    return torch.bucketize(torch.nan_to_num(margin.float()), edges)
+    """Return the histogram bin of every margin, int64; bin j holds (offset j−1, offset j], NaN counts as 0."""
+    return torch.bucketize(torch.nan_to_num(margin.float()), _edges(margin.device))
+
+
+@cache
+def _edges(device: torch.device) -> Tensor:
+    """Return the offsets on a device; copied there once, since a copy makes the host wait for the device."""
+    return torch.tensor(OFFSETS, dtype=torch.float32, device=device)
 
 
 def confusion_at(histogram: NDArray[np.float64], background: int) -> NDArray[np.float64]:

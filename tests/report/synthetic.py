@@ -315,7 +315,9 @@ def history_rows(key: str, epochs: int, recall: float, precision: float | None) 
 def margin_counts(key: str, counts: Mapping[str, list[tuple[float, ...]]]) -> list[dict[str, Any]]:
     """Histograms that give back the counts at argmax exactly; margins are logistic around a point that does so.
 
-    Found pixels lie around +2, alarms around −1 with as many above 0 as there are false alarms.
+    Every class but the background is of the minority: what is not found is a would-be alarm. Found pixels lie around
+    +2, all others around −4, with as many above 0 as there are false alarms; where nothing is predicted, all lie around
+    −9, whatever they are.
     """
     edges = np.concatenate([[-np.inf], OFFSETS, [np.inf]])
     middle = int(np.flatnonzero(OFFSETS == 0)[0]) + 1
@@ -331,9 +333,12 @@ def margin_counts(key: str, counts: Mapping[str, list[tuple[float, ...]]]) -> li
     for image in range(images):
         parts = [one[image] for one in counts.values()]
         tp, fp, fn = (sum(part[index] for part in parts) for index in range(3))
-        found = spread(tp, 2.0, True) + spread(fn, -1.0, False)
-        alarms = spread(fp, 0.5, True) + spread(3 * fp, -1.5, False)
         pixels = sum(parts[0])
+        silent = tp + fp == 0
+        found = spread(tp, 2.0, True) + spread(fn, -9.0 if silent else -1.0, False)
+        alarms = spread(fp, 0.5, True) + spread(pixels - tp - fn - fp, -9.0 if silent else -4.0, False)
+        assert np.isclose(found.sum() + alarms.sum(), pixels)
+        assert min(found.min(), alarms.min()) >= 0
         rows.append({"key": key, "split": "test", "image": f"log_{image:02d}", "pixels": pixels, "target": tp + fn,
                      "found": found.tolist(), "alarms": alarms.tolist()})  # fmt: skip
     assert len(edges) - 1 == BINS

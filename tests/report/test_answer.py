@@ -8,7 +8,7 @@ import pytest
 from sweeper.report.answer import Answer, summary
 from sweeper.report.comparisons import SAME, headline, rank, standings, survival, tuned_vs_default
 from sweeper.report.document import Document
-from sweeper.report.evidence import gather
+from sweeper.report.evidence import Key, gather
 from sweeper.report.pairs import Contests, Pair
 from sweeper.report.searched import tunable
 from sweeper.report.statistics import Interval
@@ -184,6 +184,8 @@ def test_standings_hold_the_verdict_on_every_family():
 def test_twins_share_the_lead():
     results = synthetic(TWINS, levels=(0.97,))
     contests = Contests(gather(results), tuple(TWINS), (0.97,), "iou")
+    ranking = rank(contests, 0.97)
+    assert ranking.leader.score == contests.evidence.score(Key(ranking.leader.family, 0.97, "tuned", "argmax"), "iou")
     assert [one.leads for one in rank(contests, 0.97).standings] == pytest.approx([1 / 3] * 3)
 
 

@@ -14,10 +14,11 @@ from sweeper.report import costs, decision_words, page, statistics
 from sweeper.report.charts.decision import SURE, sure
 from sweeper.report.charts.decision import decision_map as draw_map
 from sweeper.report.costs import Configuration, Mistakes, best_offsets, mistakes
-from sweeper.report.decision import NOTHING, RATIOS, ROUND, decision_map
+from sweeper.report.decision import NOTHING, RATIOS, ROUND, TIE, UNKNOWN, UNSURE, decision_map
 from sweeper.report.document import Document
 from sweeper.report.evidence import gather
 from sweeper.report.sections.decision import decision
+from sweeper.report.statistics import Interval
 from sweeper.report.territories import regions, runs
 from sweeper.results.margins import BINS, OFFSETS
 from sweeper.results.results import Results
@@ -313,7 +314,12 @@ def test_configurations_are_compared_over_the_seeds_and_images_they_share(study)
     (found, _) = mistakes(begun, gather(begun), FEW)
     assert found.seeds == (1000, 1001, 1002)
     assert {one.family for one in found.left_out} == {"tversky"}
-    assert any("Left out at 95" in said and "tversky" in said for said in decision(Document(begun)).words["limits"])
+    (said,) = (said for said in decision(Document(begun)).words["limits"] if "Left out" in said)
+    assert said.startswith("Left out at 95\u00a0%, with decision margins for less than half of the seeds of others: ")
+    assert "tversky" in said
+    mute = without(study, keys_of(study, "tversky", {1000, 1001, 1002}))
+    (said,) = (said for said in decision(Document(mute)).words["limits"] if "Left out" in said)
+    assert said.startswith("Left out at 95\u00a0%, without decision margins: tversky (tuned)")
     rows = [row for row in study.margins.to_pylist() if row["image"] != "log_02" or row["key"] != key_at(study, 0.95)]
     (found, _) = mistakes(changed := dataclasses.replace(
         study, margins=pa.Table.from_pylist(rows, schema=study.margins.schema)), gather(changed), FEW)  # fmt: skip
@@ -346,6 +352,109 @@ def test_one_seed_and_one_image_leave_nothing_to_resample():
     frame = section.tables["decision"].frame
     assert (frame["difference_low"] > 0).any()
     assert not frame["separable"].any()
+    assert set(frame["verdict"]) <= {UNKNOWN, TIE}
+    assert "includes 0" not in section.words["where"]
+    assert "Everywhere on the map it is not known" in section.words["where"]
+    assert "a single seed." in section.words["where"]
+    assert "≈" not in str(section.tables["decision"].grid)
+    figure = section.figures["decision_map"]
+    assert {row["sure"] for row in drawn(figure.chart)} == {SURE[3]}
+    assert "single seed" in figure.caption
+
+
+def test_with_a_single_test_image_nothing_is_called_sure():
+    results = weighed({"dice": STEADY, "tversky": KEEN}, levels=(0.97,), seeds=4, images=1)
+    section = decision(Document(results))
+    frame = section.tables["decision"].frame
+    assert (frame["difference_low"] > 0).any()
+    assert not frame["separable"].any()
+    assert "a single test image." in section.words["where"]
+    assert "a single test image" in section.words["finder"].first.sure
+    assert any("single test image" in said for said in section.words["limits"])
+    assert {row["sure"] for row in drawn(section.figures["decision_map"].chart)} == {SURE[3]}
+
+
+def drawn(chart) -> list[dict]:
+    """The cells of a map."""
+    return [row for rows in chart.to_dict(validate=True)["datasets"].values() for row in rows if "shown" in row]
+
+
+def test_a_tie_with_predicting_nothing_is_neither_sure_nor_luck():
+    """Where false alarms are dear, validation silences the only family: the same cost by construction."""
+    results = weighed({"dice": Scorer(-2.0, -2.0)}, levels=(0.97,))
+    frame = mapped(results, (0.05, 0.1))
+    assert (frame["family"] == NOTHING).all()
+    assert (frame["verdict"] == TIE).all()
+    assert frame[["difference", "difference_low", "difference_high"]].to_numpy().tolist() == [[0.0] * 3] * 2
+    section = decision(Document(results))
+    said = section.words["where"]
+    assert "predicting nothing at 97\u00a0% background" in said
+    assert "no family does better than predicting nothing" in said
+    (row,) = [row for row in section.tables["decision"].grid.rows if row[0].text == "1/20"]
+    assert row[1] == (NOTHING, TIE)
+    assert section.words["finder"].advice[0][0].runner_up.startswith("dice, tuned: costs the same")
+    # Counted apart: not among the cells whose name may be luck, and those that remain have their share.
+    said = decision_words.where(cells("abcc", separable="b", a=TIE))
+    assert "In 25\u00a0% of the map no family does better" in said
+    assert "In 50\u00a0% of the map the winner cannot be told" in said
+    assert "a at 90\u00a0% background where a miss costs 1 (25\u00a0% of the map, everywhere as dear" in said
+    said = decision_words.where(cells("ab", separable="b", a=TIE))
+    assert "Everywhere else the winner is separable" in said
+    assert "luck" not in said
+
+
+def test_a_residue_of_single_precision_is_no_miss():
+    results = weighed({"dice": STEADY}, levels=(0.97,), images=3)
+    rows = results.margins.to_pylist()
+    # Everything is found at any offset, in many bins, so that their sum is off by a rounding.
+    shares = np.random.default_rng(0).uniform(0.1, 1, 20).astype(np.float32)
+    for row in rows:
+        row["found"] = [0.0] * (BINS - 20) + (row["target"] * shares / shares.sum()).tolist()
+        row["target"] *= 1 + 5e-8
+    found = dataclasses.replace(results, margins=pa.Table.from_pylist(rows, schema=results.margins.schema))
+    (one,) = mistakes(found, gather(found), (20.0,))
+    assert (one.misses == 0).all()
+
+
+def test_the_end_of_the_offsets_is_not_printed_as_a_threshold():
+    results = weighed({"dice": STEADY}, levels=(0.97,), images=3)
+    shifted = []
+    for row in results.margins.to_pylist():
+        last = row["key"] == keys_of(results, "dice", {1000, 1001}, 0.97)[0]
+        # All alarms in the last bin but one: only the greatest offset is above them.
+        alarms = [0.0] * (BINS - 2) + [sum(row["alarms"]), 0.0]
+        found = [0.0] * (BINS - 1) + [sum(row["found"])]
+        shifted.append(row | {"alarms": alarms, "found": found} if last else row)
+    results = dataclasses.replace(results, margins=pa.Table.from_pylist(shifted, schema=results.margins.schema))
+    section = decision(Document(results))
+    frame = section.tables["decision"].frame.set_index("ratio")
+    here = frame.loc[20.0]
+    assert (here["family"], here["setting"]) == ("dice", "tuned")
+    assert here["at_limit"] == pytest.approx(1 / 3)
+    assert here["offset_most"] == 32
+    threshold = section.words["finder"].advice[0][-1].threshold
+    assert "to ≥ +32.00; for 33\u00a0% of the seeds beyond every offset tried" in threshold
+    (cell,) = {row[4] for row in section.tables["decision"].tidy.rows if row[1].text == "20"}
+    assert cell.range.endswith("≥ +32.00]")
+    assert any("may lie beyond" in said for said in section.words["limits"])
+    assert decision_words.offset(-32.0) == "≤ −32.00"
+    assert decision_words.offset(float(OFFSETS[-2])) == "+28.51"
+
+
+def test_pixels_of_made_up_studies_are_found_or_alarms():
+    results = synthetic(["dice", "tversky"], levels=(0.97,), images=4, collapsing=["tversky"])
+    zero = ZERO + 1
+    for row in results.margins.to_pylist():
+        assert sum(row["found"]) + sum(row["alarms"]) == pytest.approx(row["pixels"], rel=1e-6)
+        assert sum(row["found"]) == pytest.approx(row["target"], rel=1e-6)
+        if row["key"].startswith("tversky"):
+            assert sum(row["found"][zero:]) == sum(row["alarms"][zero:]) == 0
+    frame = mapped(results, (1 / 20,))
+    assert frame.at[0, "family"] == NOTHING
+
+
+def test_a_class_confusion_is_priced_in_words(study):
+    assert "costs one more than a miss" in str(decision(Document(study)).words["policy"])
 
 
 def test_ratios_are_even_steps_from_a_twentieth_to_twenty():
@@ -357,12 +466,13 @@ def test_ratios_are_even_steps_from_a_twentieth_to_twenty():
     assert [decision_words.times(ratio) for ratio in ROUND] == ["1/20", "1/10", "1/5", "1/2", "1", "2", "5", "10", "20"]
 
 
-def cells(*levels: str, separable: str = "") -> pd.DataFrame:
+def cells(*levels: str, separable: str = "", **verdicts: str) -> pd.DataFrame:
     """A map drawn with letters, a row per level from 0.9 on, a column per ratio 1, 2, 3, …"""
     rows = [
         {"level": 0.9 + 0.01 * row, "ratio": float(column + 1), "family": letter, "setting": "tuned",
-         "hyperparameters": "{}", "misses": column, "alarms": -column, "offset": 0.0, "family_share": 0.5 + column / 10,
-         "separable": letter in separable}
+         "hyperparameters": "{}", "misses": column, "alarms": -column, "offset": 0.0, "at_limit": column / 10,
+         "family_share": 0.5 + column / 10, "separable": letter in separable, "seeds": 3, "images": 9,
+         "verdict": "separable" if letter in separable else verdicts.get(letter, "not separable")}
         for row, line in enumerate(levels) for column, letter in enumerate(line)
     ]  # fmt: skip
     return pd.DataFrame(rows)
@@ -467,7 +577,10 @@ def test_the_words_of_a_place_are_those_of_the_table(study):
         if here["family"] == "tversky":
             values = json.loads(here["hyperparameters"])
             assert row[ratio].setting == f"{here['setting']}: α = {values['alpha']:.4g}, β = {values['beta']:.4g}"
-            assert f"{here['offset']:+.2f}".replace("-", "−") in row[ratio].threshold
+            assert decision_words.offset(here["offset"]) in row[ratio].threshold
+            ends = [decision_words.offset(here[f"offset_{end}"]) for end in ("least", "most")]
+            assert ends[0] == ends[1] or f"the median of seeds from {ends[0]} to {ends[1]}" in row[ratio].threshold
+        assert row[ratio].spoken.startswith(f"{here['family']}: {decision_words.per_million(here['misses'])} misses")
     assert finder.levels[finder.level] == "95\u00a0%"
     assert finder.ratios[finder.ratio] == "a missed minority pixel costs as much as a false alarm"
     assert finder.ticks[0] == (0.0, "1/20")
@@ -475,8 +588,19 @@ def test_the_words_of_a_place_are_those_of_the_table(study):
 
 
 def test_numbers_per_million():
-    assert [decision_words.per_million(value) for value in (0, 0.04761, 9.123, 12.6, 12345.6)] == [
-        "0", "0.0476", "9.12", "13", "12,346"
+    assert [decision_words.per_million(value) for value in (0, 1e-9, 0.000519, 0.04761, 9.123, 12.6, 12345.6)] == [
+        "0", "under 0.0001", "0.0005", "0.0476", "9.12", "13", "12,346"
+    ]  # fmt: skip
+    measured = [Interval(3.21, 3.02, 4.1), Interval(0, 0, 0), Interval(16823.989, 16000.2, 17000.7),
+                Interval(0.4, -300, 400), Interval(12, -0.2, 20), Interval(5, float("nan"), float("nan"))]  # fmt: skip
+    assert [" ".join(decision_words.measured(one)).strip() for one in measured] == [
+        "3.21 [3.02, 4.10]", "0 [0, 0]", "16,824 [16,000, 17,001]", "0 [−300, 400]", "12 [0, 20]", "5.00"
+    ]  # fmt: skip
+
+
+def test_no_share_is_rounded_to_none_or_all():
+    assert [decision_words.whole(share) for share in (0, 0.004, 0.5, 0.999, 1, float("nan"))] == [
+        "0\u00a0%", "under 1\u00a0%", "50\u00a0%", "over 99\u00a0%", "100\u00a0%", "–"
     ]  # fmt: skip
 
 
@@ -548,8 +672,8 @@ def test_a_difference_within_rounding_is_none():
     counts = np.full((25, 2, 3), 200.0) + np.random.default_rng(0).normal(0, 5, (25, 1, 3))
     counts[:, 1] -= 1e-6
     frame = decision_map([made_up(counts)], seed=0)
-    assert frame.at[0, "difference_high"] < 0 or frame.at[0, "difference_low"] > 0
-    assert not frame.at[0, "separable"]
+    assert frame.loc[0, ["difference", "difference_low", "difference_high"]].tolist() == [0, 0, 0]
+    assert frame.at[0, "verdict"] == UNSURE
 
 
 def test_costs_are_never_below_nothing_whatever_the_seeds():

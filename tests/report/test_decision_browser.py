@@ -98,7 +98,28 @@ def test_it_works_by_keyboard_and_is_labelled(opened, built):
     assert shown(opened, "place") == finder.advice[finder.level][1].place
     opened.keyboard.press("Tab")
     assert opened.evaluate("document.activeElement.id") == "finder-level"
-    assert opened.locator("#finder [role=status]").get_attribute("aria-live") == "polite"
+    heard = opened.locator("#finder [role=status]")
+    assert heard.get_attribute("aria-live") == "polite"
+    # Read out when the slider has come to rest, and then without the place, which the slider says itself.
+    spoken = finder.advice[finder.level][1].spoken
+    opened.wait_for_function("said => document.getElementById('finder-heard').textContent === said", arg=spoken)
+
+
+def test_what_is_passed_on_the_way_is_not_read_out(opened, built):
+    finder = built[1].words["finder"]
+    opened.evaluate("""() => {
+        window.said = [];
+        const heard = document.getElementById('finder-heard');
+        new MutationObserver(() => window.said.push(heard.textContent)).observe(heard, {childList: true});
+        const slider = document.getElementById('finder-ratio');
+        for (const ratio of [10, 20, 30, 50]) {
+            slider.value = ratio;
+            slider.dispatchEvent(new Event('input', {bubbles: true}));
+        }
+    }""")
+    opened.wait_for_function("window.said.length > 0")
+    opened.wait_for_timeout(600)
+    assert opened.evaluate("window.said") == [finder.advice[finder.level][50].spoken]
 
 
 def test_nothing_moves_when_another_family_is_named(opened):
@@ -135,8 +156,11 @@ def test_without_script_it_says_where_the_numbers_are(browser, built):
     context.close()
     # Chromium parses noscript by the browser's settings, which a page without scripts does not change.
     (note,) = re.findall(r"<noscript>(<p.*?</p>)</noscript>", built[0].read_text())
-    (anchor,) = re.findall(r'href="#([^"]+)"', note)
-    assert f'id="{anchor}"' in built[0].read_text()
+    anchors = re.findall(r'href="#([^"]+)"', note)
+    assert anchors == ["table-decision", "table-decision_regions"]
+    for anchor in anchors:
+        assert f'id="{anchor}"' in built[0].read_text()
+    assert 'for all 53 in <a href="tables/decision.csv">' in note
 
 
 def test_in_the_dark_the_map_keeps_its_colors_and_its_words_turn_light(browser, built):

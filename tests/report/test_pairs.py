@@ -209,6 +209,9 @@ def test_across_levels_the_mean_is_compared():
     blocks = contests.blocks(ALL_LEVELS)
     assert blocks.shape == (8, 2)
     each = [contests.blocks(level)[:, list(contests.at(level).order).index("dice")] for level in (0.93, 0.99)]
+    counts = evidence.counts[Key("dice", 0.93)].values
+    ious = (counts[..., 0] / counts[..., :3].sum(axis=-1)).mean(axis=2)
+    assert each[0] == pytest.approx(ious.mean(axis=0))
     assert blocks[:, list(contests.at(ALL_LEVELS).order).index("dice")] == pytest.approx(np.mean(each, axis=0))
 
 

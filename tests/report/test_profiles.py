@@ -29,6 +29,13 @@ def test_shares_counted_run_by_run():
         assert (np.diff(own["share"]) <= 0).all()
 
 
+def test_above_is_above_and_not_at():
+    evidence = gather(synthetic(["dice"], levels=(0.97,), images=4))
+    evidence.counts[Key("dice", 0.97)].values[:] = [1.0, 0.0, 1.0, 100.0]
+    own = profiles(evidence, ["dice"], [0.97], "recall", points=["argmax"]).set_index("threshold")["share"]
+    assert (own.loc[0.48], own.loc[0.5]) == (1, 0)
+
+
 def test_images_without_the_class_are_left_out():
     evidence = gather(synthetic(["dice"], levels=(0.97,), images=7))
     counts = evidence.counts[Key("dice", 0.97)]

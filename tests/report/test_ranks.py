@@ -65,7 +65,6 @@ def brute(values: np.ndarray) -> float:
     return sum((np.sum(one, axis=0) ** 2).sum() >= spread - 1e-9 for one in orders) / len(orders)
 
 
-@settings(deadline=None)
 @given(st.sampled_from([(2, 2), (2, 6), (3, 2), (3, 4), (4, 3)]), st.integers(2, 9), st.integers(0, 99))
 @settings(max_examples=20, deadline=None)
 def test_few_blocks_have_the_p_of_all_their_orders(shape, values, seed):

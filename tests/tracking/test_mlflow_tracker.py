@@ -1,7 +1,9 @@
+import base64
 import dataclasses
 import json
 import math
 import sqlite3
+import zlib
 from contextlib import closing
 
 import pytest
@@ -12,8 +14,10 @@ from sweeper.results import mlflow_layout as layout
 from sweeper.results.assemble import assemble
 from sweeper.results.mlflow_client import connect, sqlite_path
 from sweeper.results.record import Score
+from sweeper.tracking.browse import study_page
 from sweeper.tracking.door import TrackerUnreachable
 from sweeper.tracking.outcome import FamilyOutcome, StudyOutcome
+from sweeper.tracking.view import view_tag
 
 
 def runs_of(store, kind, experiment="exp"):
@@ -232,8 +236,9 @@ def test_confirm_rows_are_of_the_tuned_setting_and_the_default_stands_apart(stor
     tracker.record(confirmed(make_record, "c", 0.375, is_default=True))
     tracker.record(confirmed(make_record, "d", 0.875))
     tracker.record(confirmed(make_record, "e", 1.0, level=0.99, is_default=True))
+    tracker.record(make_record("s", level=0.99, objective=0.25))
     assert shown(store) == {
-        "trials": 5, "failed": 0,
+        "trials": 6, "failed": 0, "search/best_validation_objective": 0.25,
         "level_0.9/minority_iou": 0.75, "level_0.99/minority_iou": 1.0,
         "level_0.9/shifted/minority_iou": 0.875, "level_0.99/shifted/minority_iou": 1.125,
         "default/level_0.9/minority_iou": 0.25, "default/level_0.99/minority_iou": 1.0,
@@ -504,3 +509,43 @@ def test_a_trial_that_mlflow_refuses_is_told_as_such(open_tracker, make_record):
     with pytest.raises(TrackingError, match=r"Invalid value .epoch/bad name") as caught:
         tracker.record(make_record(history=({"epoch": 1, "bad name?": 1.0},)))
     assert not isinstance(caught.value, TrackerUnreachable)
+
+
+def test_the_saved_view_shows_this_studys_families(store, open_tracker, make_record, info):
+    other = dataclasses.replace(info, name="other")
+    for tracker in (open_tracker(), open_tracker(study=other)):
+        tracker.record(confirmed(make_record, "a", 0.5, level=0.97))
+        tracker.record(make_record("b", family="dice"))
+    client = connect(store)
+    experiment = client.get_experiment_by_name("exp")
+    views = {json.loads(text)["name"]: (key, text) for key, text in experiment.tags.items() if "sharedViewState" in key}
+    assert set(views) == {"odd 'names': families", "other: families"}
+    key, text = views["other: families"]
+    state = json.loads(zlib.decompress(base64.b64decode(json.loads(text)["state"].removeprefix("deflate;"))))
+    found = client.search_runs([experiment.experiment_id], state["searchFilter"])
+    assert sorted(run.info.run_name for run in found) == ["dice", "tversky"]
+    assert {run.data.tags[layout.STUDY] for run in found} == {"other"}
+    shown = next(run for run in found if run.info.run_name == "tversky").data
+    for column in ("minority_iou", "shifted/minority_iou", "trials", "failed"):
+        assert f"metrics.`{column}`" in state["selectedColumns"]
+        assert column in shown.metrics
+    assert state["orderByKey"] in state["selectedColumns"]
+    page = study_page(store, "exp", "other")
+    assert page.startswith(f"#/experiments/{experiment.experiment_id}/runs?")
+    assert key == "mlflow.sharedViewState." + page.partition("viewStateShareKey=")[2]
+
+
+def test_there_is_no_page_before_the_study_is_there(store, open_tracker, tmp_path):
+    assert study_page(store, "exp", "odd 'names'") == ""
+    open_tracker()
+    assert study_page(store, "exp", "another") == ""
+    assert study_page(store, "exp", "odd 'names'") != ""
+    assert study_page(f"sqlite:///{tmp_path}/none.db", "exp", "x") == ""
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_a_view_fits_into_a_tag(info):
+    crowded = {**info.meta, "levels": [index / 1000 for index in range(900, 1000)], "reference": 0.97}
+    key, text = view_tag("0" * 32, "x" * 500 + "<script>\"'\u202e", crowded, created=0)
+    assert len(text) <= 5000
+    assert key.endswith("0" * 32)

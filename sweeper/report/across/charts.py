@@ -11,6 +11,9 @@ from sweeper.report.curves import Chart
 from sweeper.report.theme import OTHER, Style, family_scales
 from sweeper.report.writing import percent
 
+SHORT = 14
+"""Letters of a family's name."""
+
 
 def by_study(rows: pd.DataFrame, look: dict[str, Style], order: Sequence[str], label: str) -> Chart | None:
     """Draw every family at the hardest level of each study, a panel per study with an axis of its own."""
@@ -26,6 +29,8 @@ def by_study(rows: pd.DataFrame, look: dict[str, Style], order: Sequence[str], l
         scales[encoding].legend = None
     tips = [alt.Tooltip("family:N"), alt.Tooltip("study:N"), alt.Tooltip("background:N"),
             *(alt.Tooltip(f"{name}:Q", format=".3f") for name in ("mean", "low", "high"))]  # fmt: skip
+    # Three panels beside each other where the families' names leave room for them on the page.
+    short = max(map(len, data["family"])) <= SHORT
     panels = []
     for study in dict.fromkeys(data["study"]):
         own = data[data["study"] == study]
@@ -41,5 +46,5 @@ def by_study(rows: pd.DataFrame, look: dict[str, Style], order: Sequence[str], l
             x=alt.X("mean:Q", title=label, scale=scale, axis=axis), color=scales["color"], shape=scales["shape"]
         )
         title = alt.TitleParams(f"{study}, {own['background'].iloc[0]} background", limit=300)
-        panels.append(alt.layer(bar, point).properties(width=240, height=alt.Step(22), title=title))
-    return alt.concat(*panels, columns=3)
+        panels.append(alt.layer(bar, point).properties(width=200 if short else 240, height=alt.Step(22), title=title))
+    return alt.concat(*panels, columns=3 if short else 2)

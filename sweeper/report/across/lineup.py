@@ -12,7 +12,6 @@ from sweeper.errors import UserError
 from sweeper.report.comparisons import Headline, headline
 from sweeper.report.document import Document
 from sweeper.report.writing import listed
-from sweeper.results.digest import digest
 from sweeper.results.schema import MINORITY
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ class Lineup:
     @cached_property
     def digests(self) -> list[str]:
         """The digest of every study's results."""
-        return [digest(document.results) for document in self.documents]
+        return [document.results.digest for document in self.documents]
 
     @cached_property
     def data_sets(self) -> list[list[str]]:

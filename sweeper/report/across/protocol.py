@@ -88,10 +88,8 @@ def _trials(trials: pa.Table) -> Iterator[tuple[tuple[str, str], str]]:
         own = trials.filter(pc.equal(trials["stage"], stage))
         for status in STATUSES:
             yield ("trials", f"{stage} {status}"), str(pc.sum(pc.equal(own["status"], status)).as_py() or 0)
-    confirmed = trials.filter(
-        pc.and_(pc.equal(trials["stage"], "confirm"), pc.equal(trials["status"], "completed"))
-    )  # fmt: skip
-    seeds = sorted(pc.unique(confirmed["seed"]).to_pylist())
+    completed = pc.and_(pc.equal(trials["stage"], "confirm"), pc.equal(trials["status"], "completed"))
+    seeds = sorted(pc.unique(trials.filter(completed)["seed"]).to_pylist())
     yield ("trials", "confirm seeds completed"), ", ".join(map(str, seeds)) or "none"
 
 

@@ -111,7 +111,9 @@ def diagram(found: Ranks, blocks: pd.DataFrame) -> Figure | None:
         for bar, (first, last) in enumerate(joined_runs(found, blocks))
     ]
     critical = (
-        f" Nemenyi's critical difference at 5 % is {digits(found.critical, 2)}." if found.critical == found.critical else ""
+        f" Nemenyi's critical difference at 5 % is {digits(found.critical, 2)}."
+        if found.critical == found.critical
+        else ""
     )
     return Figure(
         "critical_difference",

@@ -45,16 +45,12 @@ def study_means(table: pd.DataFrame, lineup: Lineup) -> pd.DataFrame:
     has none in that study.
     """
     known = {(row.study, row.family, row.level): row.mean for row in table.itertuples(index=False)}
-    means = np.array(
-        [
-            [
-                np.mean([known.get((name, family, float(level)), math.nan) for level in document.results.meta["levels"]])
-                for family in lineup.families
-            ]
-            for name, document in zip(lineup.names, lineup.documents, strict=True)
-        ]
-    )
-    return pd.DataFrame(means, index=list(lineup.names), columns=lineup.families)
+    rows = []
+    for name, document in zip(lineup.names, lineup.documents, strict=True):
+        levels = [float(level) for level in document.results.meta["levels"]]
+        values = [[known.get((name, family, level), math.nan) for level in levels] for family in lineup.families]
+        rows.append(np.array(values, np.float64).mean(axis=1))
+    return pd.DataFrame(np.array(rows), index=list(lineup.names), columns=lineup.families)
 
 
 def blocks(means: pd.DataFrame, lineup: Lineup) -> pd.DataFrame:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
 
 from sweeper.report.across import charts, ranking
 from sweeper.report.across.lineup import Lineup
 from sweeper.report.across.protocol import differing_domains, protocol
-from sweeper.report.across.scores import blocks, scores
-from sweeper.report.columns import FAMILY, LEVEL, sentence
+from sweeper.report.across.scores import blocks, dropped, scores, study_means
+from sweeper.report.columns import FAMILY, sentence
 from sweeper.report.figure import Figure
 from sweeper.report.section import Section
 from sweeper.report.statistics import Interval
 from sweeper.report.theme import styles
-from sweeper.report.typeset import Cell, Column, Grid, score_cell, spread, table, word
+from sweeper.report.typeset import Cell, Column, Grid, Table, score_cell, spread, table, word
 from sweeper.report.writing import MISSING, listed, percent
 
 
@@ -23,44 +24,66 @@ def build_sections(lineup: Lineup) -> Iterator[Section]:
     """Build every section, in the order of the page."""
     yield _protocol(lineup)
     found = scores(lineup)
-    means = blocks(found, lineup)
-    yield _ranks(lineup, means)
+    yield _ranks(lineup, found)
     yield _scores(lineup, found)
+
+
+def rule(lineup: Lineup) -> str:
+    """Say by which rule every study chose epoch and setting: once where all have the same."""
+    rules = [str(document.results.meta.get("selection") or "not recorded") for document in lineup.documents]
+    if len(set(rules)) == 1:
+        return f"Selection, in all studies: {rules[0]}"
+    return "Selection: " + " ".join(f"{name}: {own}" for name, own in zip(lineup.names, rules, strict=True))
 
 
 def _protocol(lineup: Lineup) -> Section:
     frame = protocol(lineup)
     shown = frame[frame["differs"]]
     domains = differing_domains(lineup)
-    settings = table(
-        "protocol",
-        "What differs in how the studies were made",
-        f"{len(shown)} of {len(frame)} settings differ; those that do not are in the files.",
-        frame,
-        _by_study(lineup, "section", "key"),
-        shown=_safe_names(shown, lineup),
-    )
-    dials = table(
-        "domains",
-        "Hyperparameters searched or fixed differently",
-        "A family searched over another domain is not quite the same family.",
-        domains,
-        _by_study(lineup, "family", "hyperparameter"),
-        shown=_safe_names(domains, lineup),
-    )
     return Section(
         "protocol",
         "How the studies differ",
-        tables={"protocol": settings, "domains": dials if len(domains) else None},
+        tables={
+            "protocol": _by_study(
+                lineup,
+                "protocol",
+                "What differs in how the studies were made",
+                f"{len(shown)} of {len(frame)} settings differ; those that do not are in the files.",
+                frame,
+                shown,
+            ),
+            "domains": _by_study(
+                lineup,
+                "domains",
+                "Hyperparameters searched or fixed differently",
+                "A family searched over another domain is not quite the same family.",
+                domains,
+                domains,
+            )
+            if len(domains)
+            else None,
+        },
         words={"lineup": lineup, "warnings": list(_warnings(lineup))},
     )
 
 
 def _warnings(lineup: Lineup) -> Iterator[str]:
+    if not lineup.same_roles:
+        groups: dict[tuple[str, str], list[str]] = {}
+        for name, roles in zip(lineup.names, lineup.roles, strict=True):
+            groups.setdefault(roles, []).append(name)
+        said = "; ".join(
+            f"{minority} against {background} in {listed(names)}"
+            for (background, minority), names in groups.items()
+        )
+        yield (
+            f"Not the same task everywhere: {lineup.score.label} and the levels are of other classes ({said}). What is "
+            "compared is which family does best on each study's own classes."
+        )
     for group in lineup.same_data:
         yield (
             f"{listed(group)} are on the same data (equal fingerprints): what they agree on is one piece of evidence, "
-            "not several."
+            "not several, and they count once in the ranks."
         )
     for family, having in lineup.left_out.items():
         yield f"{family} is only in {listed(having)}, and so in no comparison here."
@@ -68,25 +91,31 @@ def _warnings(lineup: Lineup) -> Iterator[str]:
         yield f"{name} had not ended when its results were written."
 
 
-def _by_study(lineup: Lineup, first: str, second: str) -> list[Column]:
-    """Return the two columns that name a row, and one per study."""
-    own = [Column(name, word(f"study_{at}")) for at, name in enumerate(lineup.names)]
-    return [Column(first, word(first)), Column(second, word(second)), *own]
+def _by_study(lineup: Lineup, name: str, title: str, caption: str, frame: pd.DataFrame, shown: pd.DataFrame) -> Table:
+    """Set a frame with two columns that name a row and one per study, which files and page head with its name."""
+    first, second = frame.columns[:2]
+    headings = lineup.headings(*(column for column in frame.columns if not column.startswith("study_")))
+    return table(
+        name,
+        title,
+        caption,
+        frame.rename(columns=headings),
+        [Column(one, word(one)) for one in (first, second)]
+        + [Column(heading, word(column)) for column, heading in headings.items()],
+        shown=shown,
+    )
 
 
-def _safe_names(frame: pd.DataFrame, lineup: Lineup) -> pd.DataFrame:
-    """Return the frame with studies under column names that any row can be asked for."""
-    return frame.rename(columns={name: f"study_{at}" for at, name in enumerate(lineup.names)})
-
-
-def _ranks(lineup: Lineup, means: pd.DataFrame) -> Section:
-    found = ranking.ranks_of(means)
+def _ranks(lineup: Lineup, scored: pd.DataFrame) -> Section:
+    means = study_means(scored, lineup)
+    own = blocks(means, lineup)
+    found = ranking.ranks_of(own, seed=lineup.seed)
     return Section(
         "ranks",
         "Ranks across the studies",
-        tables={"ranks": ranking.rank_table(found, means)},
-        figures={"critical_difference": ranking.diagram(found, means)},
-        words={"sentence": ranking.reading(found, means, lineup)},
+        tables={"ranks": ranking.rank_table(found, means, lineup, rule(lineup))},
+        figures={"critical_difference": ranking.diagram(found, own)},
+        words={"sentence": ranking.reading(found, own), "dropped": list(dropped(scored, lineup))},
     )
 
 
@@ -95,13 +124,13 @@ def _scores(lineup: Lineup, found: pd.DataFrame) -> Section:
     made = table(
         "scores",
         f"{sentence(label)} in every study",
-        f"{sentence(label)} on test of the tuned setting at argmax, mean of fresh seeds with 95 % intervals. Every "
-        "study has its own selection: it is among its settings above. Levels marked are the study's reference.",
+        f"{sentence(label)} on test of the tuned setting at argmax, mean of fresh seeds with 95 % intervals. Levels "
+        f"marked are the study's reference. {rule(lineup)}",
         found,
         [
             Column("study", word("study")),
             FAMILY,
-            LEVEL,
+            Column("background", _level, numeric=True),
             Column("value", spread("mean", "low", "high"), numeric=True),
             Column("seeds", word("seeds"), numeric=True),
         ],
@@ -117,31 +146,28 @@ def _scores(lineup: Lineup, found: pd.DataFrame) -> Section:
             chart,
             alt=f"{sentence(label)} of every common family, a panel per study.",
             caption="Tuned setting, argmax, test, 95 % intervals, each study at its hardest level. Values of different "
-            "data sets are not comparable with one another; the order of families is.",
+            f"data sets are not comparable with one another; the order of families is. {rule(lineup)}",
         )
     return Section("scores", "Study by study", tables={"scores": made}, figures={"scores": figure})
 
 
+def _level(row: Any) -> str:
+    return f"{percent(row.level)} (reference)" if row.is_reference else percent(row.level)
+
+
 def _grid(lineup: Lineup, found: pd.DataFrame) -> Grid:
     """Lay the scores out with a column per study and level."""
-    places = [
-        (name, float(level), bool(reference))
-        for name in lineup.names
-        for level, reference in found[found["study"] == name][["level", "is_reference"]]
-        .drop_duplicates()
-        .itertuples(index=False)
+    known = set(zip(found["study"], found["level"], found["is_reference"], strict=True))
+    places = [place for name in lineup.names for place in sorted(known) if place[0] == name]
+    cells = {
+        (name, level, family): score_cell(Interval(mean, low, high))
+        for name, level, family, mean, low, high in zip(
+            *(found[column] for column in ("study", "level", "family", "mean", "low", "high")), strict=True
+        )
+    }
+    rows = [
+        (Cell(family), *(cells.get((name, level, family), Cell(MISSING)) for name, level, _ in places))
+        for family in lineup.families
     ]
-    rows = []
-    for family in lineup.families:
-        own = found[found["family"] == family]
-        cells = []
-        for name, level, _ in places:
-            one = own[(own["study"] == name) & (own["level"] == level)]
-            if len(one):
-                first = one.iloc[0]
-                cells.append(score_cell(Interval(first["mean"], first["low"], first["high"])))
-            else:
-                cells.append(Cell(MISSING))
-        rows.append((Cell(family), *cells))
     head = ("family", *(f"{name}, {percent(level)}{' (reference)' if mark else ''}" for name, level, mark in places))
     return Grid(head, tuple(rows), frozenset(range(1, len(head))), stacked=True)

@@ -8,11 +8,11 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from sweeper.report.decision import NOTHING
-from sweeper.report.decision_words import times
+from sweeper.report.decision import NOTHING, UNKNOWN
+from sweeper.report.decision_words import per_million, times, whole
 from sweeper.report.territories import runs
 from sweeper.report.theme import OTHER, Style
-from sweeper.report.writing import percent
+from sweeper.report.writing import MISSING, percent
 
 WIDTH = 14 * 53
 """A whole number of pixels for each ratio."""
@@ -25,6 +25,8 @@ SURE = ("95 % or more", "75 to 95 %", "less than 75 %", "not known")
 
 _OPACITY = (1.0, 0.6, 0.28, 0.6)
 OTHER_COLOR = "#a9a9a9"
+_RULE = "#5c636e"
+"""Rules the cells of families without a color of their own, whose grey is else that of a faint baseline."""
 
 
 def decision_map(frame: pd.DataFrame, look: dict[str, Style], marks: Sequence[float]) -> alt.HConcatChart:
@@ -53,6 +55,7 @@ def decision_map(frame: pd.DataFrame, look: dict[str, Style], marks: Sequence[fl
             x=x,
             x2="high:Q",
             y=y,
+            stroke=alt.condition(alt.datum.shown == OTHER, alt.value(_RULE), alt.value(None)),
             color=alt.Color(
                 "shown:N",
                 scale=alt.Scale(domain=names, range=colors),
@@ -75,8 +78,8 @@ def decision_map(frame: pd.DataFrame, look: dict[str, Style], marks: Sequence[fl
                 alt.Tooltip("background:N"),
                 alt.Tooltip("price:N", title="a miss costs"),
                 alt.Tooltip("winner:N", title="cheapest"),
-                alt.Tooltip("misses:Q", format=",.0f", title="misses per million"),
-                alt.Tooltip("alarms:Q", format=",.0f", title="false alarms per million"),
+                alt.Tooltip("misses:N", title="misses per million"),
+                alt.Tooltip("alarms:N", title="false alarms per million"),
                 alt.Tooltip("confidence:N", title="family cheapest in"),
                 alt.Tooltip("next:N", title="next family"),
                 alt.Tooltip("verdict:N", title="against it"),
@@ -114,12 +117,18 @@ def _cells(frame: pd.DataFrame, look: dict[str, Style]) -> pd.DataFrame:
             "price": [times(ratio) for ratio in frame["ratio"]],
             "shown": [name if name in look or name == NOTHING else OTHER for name in frame["family"]],
             "winner": [f"{family}{setting}" for family, setting in zip(frame["family"], settings, strict=True)],
-            "misses": frame["misses"].to_numpy(),
-            "alarms": frame["alarms"].to_numpy(),
-            "sure": [sure(share) for share in frame["family_share"]],
-            "confidence": ["–" if share != share else f"{share:.0%} of resamples" for share in frame["family_share"]],
+            "misses": [per_million(value) for value in frame["misses"]],
+            "alarms": [per_million(value) for value in frame["alarms"]],
+            # Shares that know nothing of another seed, or of another image, are those of no winner that is sure.
+            "sure": [
+                SURE[3] if verdict == UNKNOWN else sure(share)
+                for verdict, share in zip(frame["verdict"], frame["family_share"], strict=True)
+            ],
+            "confidence": [
+                MISSING if share != share else f"{whole(share)} of resamples" for share in frame["family_share"]
+            ],
             "next": frame["runner_up"].to_numpy(),
-            "verdict": ["separable" if one else "not separable" for one in frame["separable"]],
+            "verdict": frame["verdict"].to_numpy(),
         }
     )
 

@@ -6,6 +6,7 @@ import altair as alt
 import pandas as pd
 
 from sweeper.report.curves import PANEL
+from sweeper.report.survival import OPEN
 from sweeper.report.theme import GREY, Style, family_scales
 from sweeper.report.writing import percent
 
@@ -13,9 +14,9 @@ from sweeper.report.writing import percent
 def survival(rows: pd.DataFrame, look: dict[str, Style], *, other: str) -> alt.ConcatChart:
     """Draw every difference at argmax (across) against that with thresholds tuned (up), a panel per level.
 
-    `rows` has family, level, reading, and difference, low and high at each point, prefixed by it; families without a
-    look of their own are not to be among them. On the dotted diagonal tuning changes nothing; on the line at 0 nothing
-    is left.
+    `rows` has family, level, reading, size, change, and difference, low and high at each point, prefixed by it;
+    families without a look of their own are not to be among them. On the dotted diagonal tuning changes nothing; on the
+    line at 0 nothing is left. Points are hollow where no change of size is established.
     """
     data = rows.copy()
     data["shown"] = data["family"]
@@ -35,13 +36,16 @@ def survival(rows: pd.DataFrame, look: dict[str, Style], *, other: str) -> alt.C
         alt.Tooltip("background:N"),
         alt.Tooltip("argmax_difference:Q", title="at argmax", format="+.3f"),
         alt.Tooltip("shifted_difference:Q", title="thresholds tuned", format="+.3f"),
+        alt.Tooltip("change:Q", format="+.3f"),
+        alt.Tooltip("size:N", title="its size"),
         alt.Tooltip("reading:N"),
     ]
     diagonal = pd.DataFrame({"argmax_difference": domain, "shifted_difference": domain})
     zero = pd.DataFrame({"at": [0.0]})
     panels = []
     for level in sorted(data["level"].unique()):
-        own = alt.Chart(data[data["level"] == level])
+        there = data[data["level"] == level]
+        own = alt.Chart(there)
         guides = [
             alt.Chart(diagonal).mark_line(strokeDash=[2, 3], color=GREY, strokeWidth=1).encode(x=x, y=y),
             alt.Chart(zero).mark_rule(color=GREY, strokeWidth=1).encode(y=alt.Y("at:Q", scale=scale)),
@@ -53,11 +57,16 @@ def survival(rows: pd.DataFrame, look: dict[str, Style], *, other: str) -> alt.C
         up = own.mark_rule(strokeWidth=1.2, opacity=0.7).encode(
             y=alt.Y("shifted_low:Q", scale=scale), y2="shifted_high:Q", x=x, color=scales["color"]
         )
-        point = own.mark_point(filled=True, size=85, opacity=1).encode(
-            x=x, y=y, color=scales["color"], shape=scales["shape"], tooltip=tips
-        )
+        settled = there["size"] != OPEN
+        points = [
+            alt.Chart(some)
+            .mark_point(filled=filled, size=85, opacity=1, strokeWidth=2)
+            .encode(x=x, y=y, color=scales["color"], shape=scales["shape"], tooltip=tips)
+            for some, filled in ((there[settled], True), (there[~settled], False))
+            if len(some)
+        ]
         panels.append(
-            alt.layer(*guides, across, up, point).properties(
+            alt.layer(*guides, across, up, *points).properties(
                 width=PANEL - 25, height=PANEL - 25, title=f"{percent(level)} background"
             )
         )

@@ -91,7 +91,8 @@ def _to_target(document: Document, frame: pd.DataFrame) -> Table:
         "Epochs to a shared target",
         f"Epochs until {document.score.label} on validation first reaches the target, which is {measures.TARGET:.0%} "
         "of the highest final mean of any family at that level. Median over seeds; seeds that failed or "
-        "never got there count as slower than any, so that a dash is a median beyond the last epoch.".replace("%", "\u00a0%"),
+        "never got there count as slower than any, so that a dash is a median beyond the last "
+        "epoch.".replace("%", "\u00a0%"),
         frame.assign(median=frame["median"].where(frame["median"].map(math.isfinite))),
         [
             FAMILY,

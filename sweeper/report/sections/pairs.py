@@ -173,11 +173,11 @@ def _ranked(document: Document) -> Iterator[tuple[Level, str, tuple[str, ...], R
 def _ranks(document: Document, ranked: list[tuple[Level, str, tuple[str, ...], Ranks]]) -> Table:
     rows = [
         (float("nan") if level is ALL_LEVELS else level, point, family, mean, found.blocks, found.statistic, found.p,
-         found.critical)
+         found.way, found.critical)
         for level, point, order, found in ranked
         for family, mean in zip(order, found.mean.tolist(), strict=True)
     ]  # fmt: skip
-    columns = ["level", "point", "family", "rank", "images", "friedman", "p", "critical_difference"]
+    columns = ["level", "point", "family", "rank", "images", "friedman", "p", "p_from", "critical_difference"]
     frame = pd.DataFrame(rows, columns=columns)
     own = {level: dict(zip(order, found.mean.tolist(), strict=True)) for level, point, order, found in ranked
            if point == POINTS[0]}  # fmt: skip

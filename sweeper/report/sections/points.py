@@ -120,17 +120,19 @@ def _survival(document: Document, frame: pd.DataFrame) -> Table:
             "thresholds tuned", spread("shifted_difference", "shifted_low", "shifted_high", sign=True), numeric=True
         ),
         Column("verdict", word("shifted_verdict")),
-        Column("reading", word("reading")),
+        Column("change", spread("change", "change_low", "change_high", sign=True), numeric=True),
+        Column("reading", lambda row: f"{row.reading}; {row.size}"),
     ]
     return table(
         "survival",
         "Differences at argmax and with thresholds tuned",
         f"{sentence(document.score.label)} on test of each tuned family minus that of another, paired over seeds and "
         "images, with 95 % intervals: at every level from the family that is highest there at argmax, and from the "
-        f"study's baseline. Thresholds tuned: each family's own background offset, chosen on validation. Verdict "
-        f"on the family: better, worse, equivalent (within "
-        f"{document.score.margin(document.rope)}) or not enough evidence. "
-        f"{rule(document)}",
+        "study's baseline. Thresholds tuned: each family's own background offset, chosen on validation. Verdict on the "
+        f"family: better, worse, equivalent (within {document.score.margin(document.rope)}) or not enough evidence. "
+        "Change: of the difference, under the same draws at both points; it shrinks or grows where the interval of the "
+        "change excludes 0, and so does that of the mean of both differences. Each interval stands for itself: of "
+        f"changes that are none, about one in twenty is taken for one. {rule(document)}",
         frame,
         columns,
         page=grid(frame, columns, stacked=True),
@@ -151,8 +153,8 @@ def _scatter(document: Document, frame: pd.DataFrame, base: str | None) -> Figur
         charts.survival(own, document.look, other=other),
         alt=f"Differences in {document.score.label} from {other} with thresholds tuned, over those at argmax.",
         caption=f"{sentence(document.score.label)} on test, tuned, with 95 % intervals both ways. On the dotted "
-        "diagonal tuning the threshold changes nothing; near the horizontal line it takes the difference away. An "
-        "interval that crosses a line leaves open which of the two is higher there; the verdicts are in the table.",
+        "diagonal tuning the threshold changes nothing; near the horizontal line it takes the difference away. Filled: "
+        "that the difference shrinks or grows is established; hollow: it is not.",
     )
 
 

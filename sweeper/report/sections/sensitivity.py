@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sweeper.report import curves, falls, tables
+from sweeper.report import curves, falls, placing, tables
 from sweeper.report.charts import axes as charts
 from sweeper.report.columns import FAMILY, SHOWN, rule
 from sweeper.report.comparisons import METRIC_NAMES
@@ -31,8 +31,13 @@ def sensitivity(document: Document) -> Section:
         "As the imbalance grows",
         tables={"falls": _falls(document), "levels": _levels(document)},
         figures={"sensitivity": _sensitivity(document), "each_family": _each(document)},
-        words={"ranked": bool(document.answer.rankings)},
+        words={"ranked": bool(document.answer.rankings), "near": _near(document)},
     )
+
+
+def _near(document: Document) -> str:
+    """Say why there is no table of falls although there are levels to fall between; empty where that is not so."""
+    return placing.overlap_reading(document.axes) if document.axes.near and not document.axes.falls else ""
 
 
 def _falls(document: Document) -> Table | None:

@@ -5,6 +5,15 @@
   const data = JSON.parse(document.getElementById('finder-data').textContent);
   const ratio = document.getElementById('finder-ratio');
   const level = document.getElementById('finder-level');
+  const heard = document.getElementById('finder-heard');
+  let waiting;
+  // Read out once the slider has come to rest: on its way it passes many places.
+  const announce = () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => {
+      heard.textContent = data.advice[Number(level.value)][Number(ratio.value)].spoken;
+    }, 400);
+  };
   const show = () => {
     const found = data.advice[Number(level.value)][Number(ratio.value)];
     ratio.setAttribute('aria-valuetext', data.ratios[Number(ratio.value)]);
@@ -16,7 +25,9 @@
     }
   };
   ratio.addEventListener('input', show);
+  ratio.addEventListener('input', announce);
   level.addEventListener('change', show);
+  level.addEventListener('change', announce);
   place.querySelector('fieldset').disabled = false;
   // A browser may have kept what was chosen before the page was loaded again.
   show();
