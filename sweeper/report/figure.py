@@ -44,6 +44,12 @@ class Figure:
         return {**spec, "config": CONFIG}
 
     @property
+    def height(self) -> int:
+        """Of the drawing, in pixels."""
+        found = re.search(r'\bheight="(\d+)', self.svg)
+        return int(found[1]) if found else 0
+
+    @property
     def rows(self) -> list[dict[str, Any]]:
         """What is drawn, as plain rows: all data sets of the chart, one after the other, under one set of columns."""
         return [row for rows in self.spec.get("datasets", {}).values() for row in rows]

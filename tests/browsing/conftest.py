@@ -36,8 +36,8 @@ STUDY = {
     "data": {"patch": 32, "limit": 16, "scans": 10},
     "imbalance": {"levels": [0.95, 0.97], "reference": 0.97},
     "model": {"depth": 3, "decoder_channels": [8, 8, 8]},
-    "training": {"epochs": 2, "steps_per_epoch": 2, "batch_size": 4, "lr": 0.003},
-    "search": {"trials": 2, "stopping": "none"},
+    "training": {"epochs": 3, "steps_per_epoch": 12, "batch_size": 4, "lr": 0.01},
+    "search": {"trials": 3, "stopping": "none", "seed": 1},
     "confirm": {"seeds": 2},
 }
 
@@ -69,6 +69,8 @@ def finished(tmp_path_factory) -> Path:
             work.close()
         assert plan.done
         results = assemble(plan.current(), build_meta(plan, checked.data))
+        tuned = results.trials.filter(results.trials["is_tuned"])
+        assert not all(tuned["is_default"].to_pylist()), "the search must find another setting than the default"
         save(results, folder.results)
         document = Document(results, pictures=folder.panels)
         folder.report.mkdir()  # the page itself takes longer than all else here, and is tested elsewhere

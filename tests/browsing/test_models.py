@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 from mlflow.entities import LoggedModelStatus
 from mlflow.tracking import MlflowClient
@@ -37,6 +39,7 @@ def test_every_family_has_one_model_of_its_tuned_trial(finished):
     for model in models:
         row = rows[model.tags[layout.TRIAL_KEY]]
         assert (row["family"], row["level"], row["seed"], row["is_tuned"]) == (model.name, 0.97, 1000, True)
+        assert row["is_default"] == (model.name == "cross_entropy"), "there is nothing else of it"
         assert str(model.status).endswith("READY")
 
 
@@ -181,6 +184,23 @@ def test_a_study_that_kept_no_models_has_none(own):
     assert kept_model(folder, results, "tversky", 0.97) is None
     assert sync_run(own).reason is None
     assert models_of(own)[2] == []
+
+
+def test_a_later_seed_stands_in_where_the_first_was_not_kept(own):
+    results, folder = load(own / "results"), RunFolder(own)
+    first = kept_model(folder, results, "tversky", 0.95)
+    shutil.copytree(own / "trials" / first.key, own / "trials" / "elsewhere")
+    shutil.rmtree(own / "trials" / first.key)
+    assert kept_model(folder, results, "tversky", 0.95) is None
+    tuned = results.trials.filter(
+        pc.and_(
+            results.trials["is_tuned"],
+            pc.and_(pc.equal(results.trials["family"], "tversky"), pc.equal(results.trials["level"], 0.95)),
+        )
+    )
+    second = next(row["key"] for row in tuned.to_pylist() if row["key"] != first.key)
+    (own / "trials" / "elsewhere").rename(own / "trials" / second)
+    assert kept_model(folder, results, "tversky", 0.95).key == second
 
 
 def test_without_pictures_the_example_is_black(own):

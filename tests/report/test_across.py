@@ -201,6 +201,13 @@ def test_odd_studies_are_compared_too(studies, more, monkeypatch):
     assert " nan" not in text
 
 
+def test_the_chart_shows_every_study_at_its_own_hardest_level(studies):
+    found = scores(line_up([studies[0], made("other", data="four", levels=(0.90, 0.95), seed=3)]))
+    chart = charts.by_study(found, {}, ["dice", "tversky", "cross_entropy"], "minority IoU")
+    drawn = {(row["study"], row["level"]) for rows in chart.to_dict()["datasets"].values() for row in rows}
+    assert drawn == {("a", 0.99), ("other", 0.95)}
+
+
 @pytest.mark.parametrize("more", [{"confirm": False}, {"failing": ["cross_entropy", "dice", "tversky"]}, None])
 def test_studies_without_any_confirmed_score_are_compared_by_how_they_were_made(more, monkeypatch):
     without_pictures(monkeypatch)
@@ -277,7 +284,7 @@ def test_studies_of_other_classes_are_warned_of_first(studies, monkeypatch):
     other.meta["data"]["minority"] = [2]
     warnings = json.loads(render(line_up([*studies[:2], other]))["report.json"])["said"]["protocol"]["warnings"]
     assert warnings[0].startswith("Not the same task everywhere: minority IoU and the levels are of other classes (")
-    assert "(curve 1 and curve 2 against background in a and b; curve 2 against curve 1 in" in warnings[0]
+    assert "(curve 1 and curve 2 against background in a and b; curve 2 against background in other)" in warnings[0]
     assert "protocol" not in json.loads(render(line_up(studies))["report.json"])["said"]
 
 

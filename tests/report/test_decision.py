@@ -3,18 +3,20 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import re
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+import vl_convert
 
 from sweeper.report import costs, decision_words, page, statistics
 from sweeper.report.charts.decision import SURE, sure
 from sweeper.report.charts.decision import decision_map as draw_map
 from sweeper.report.costs import Configuration, Mistakes, best_offsets, mistakes
-from sweeper.report.decision import NOTHING, RATIOS, ROUND, TIE, UNKNOWN, UNSURE, decision_map
+from sweeper.report.decision import NOTHING, RATIOS, ROUND, SEPARABLE, TIE, UNKNOWN, UNSURE, decision_map
 from sweeper.report.document import Document
 from sweeper.report.evidence import gather
 from sweeper.report.sections.decision import decision
@@ -406,14 +408,17 @@ def test_a_tie_with_predicting_nothing_is_neither_sure_nor_luck():
 def test_a_residue_of_single_precision_is_no_miss():
     results = weighed({"dice": STEADY}, levels=(0.97,), images=3)
     rows = results.margins.to_pylist()
-    # Everything is found at any offset, in many bins, so that their sum is off by a rounding.
-    shares = np.random.default_rng(0).uniform(0.1, 1, 20).astype(np.float32)
+    # Everything is found at any offset, but for a few parts in ten million.
     for row in rows:
-        row["found"] = [0.0] * (BINS - 20) + (row["target"] * shares / shares.sum()).tolist()
-        row["target"] *= 1 + 5e-8
+        row["found"] = [0.0] * (BINS - 1) + [row["target"]]
+        row["target"] *= 1 + 5e-7
     found = dataclasses.replace(results, margins=pa.Table.from_pylist(rows, schema=results.margins.schema))
     (one,) = mistakes(found, gather(found), (20.0,))
     assert (one.misses == 0).all()
+    missing = [row | {"target": row["target"] * (1 + 1e-5)} for row in rows]
+    real = dataclasses.replace(results, margins=pa.Table.from_pylist(missing, schema=results.margins.schema))
+    (one,) = mistakes(real, gather(real), (20.0,))
+    assert (one.misses > 0).all()
 
 
 def test_the_end_of_the_offsets_is_not_printed_as_a_threshold():
@@ -608,6 +613,22 @@ def test_sure_has_classes():
     assert [sure(share) for share in (1.0, 0.95, 0.94, 0.75, 0.2, float("nan"))] == [
         SURE[0], SURE[0], SURE[1], SURE[1], SURE[2], SURE[3]
     ]  # fmt: skip
+
+
+def test_every_class_is_drawn_as_faint_as_it_is_sure(study):
+    """As drawn, not as asked for: a scale of another type spaces the classes evenly."""
+    frame = mapped(study, ROUND).iloc[[0, 1, 2]].assign(ratio=[1.0, 2.0, 4.0], level=0.95, family="tversky")
+    for shares, verdict, opacities in (
+        ([0.99, 0.8, 0.3], SEPARABLE, ["1", "0.6", "0.28"]),
+        ([0.99, 0.99, 0.3], UNSURE, ["1", "1", "0.28"]),
+        ([0.99, 0.99, 0.99], UNKNOWN, ["0.6"] * 3),
+    ):
+        chart = draw_map(frame.assign(family_share=shares, verdict=verdict), {}, ROUND)
+        drawing = vl_convert.vegalite_to_svg(chart.to_dict())
+        cells = re.findall(r'<path aria-label="[^"]*background: 95[^"]*"[^>]*>', drawing)
+        assert len(cells) == 3
+        assert [(re.findall(r' opacity="([^"]+)"', cell) or ["1"])[0] for cell in cells] == opacities
+        assert all(' stroke="#5c636e"' in cell for cell in cells)
 
 
 def test_families_without_a_color_are_grey_and_named(study):

@@ -12,6 +12,7 @@ from scipy import stats
 from sweeper.report.ranks import (
     APPROXIMATE,
     DRAWN,
+    DRAWS,
     EXACT,
     FEW,
     cliques,
@@ -114,6 +115,8 @@ def test_agreement_everywhere_and_nowhere():
     assert same.mean.tolist() == [1, 3, 2]
     assert same.p == pytest.approx(1 / factorial(3) ** 5)
     assert ranks(np.tile([0.9, 0.5], (6, 1))).p == pytest.approx(2 * 0.5**6)
+    # Of random orders none agrees as much; the one at hand is one of them.
+    assert ranks(np.tile(np.arange(8.0), (6, 1))).p == 1 / (DRAWS + 1)
     for blocks, k in ((6, 8), (FEW + 1, 2), (2, 9), (400, 12)):
         found = ranks(np.tile(np.arange(k, dtype=float), (blocks, 1)))
         assert found.p > 0

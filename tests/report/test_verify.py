@@ -7,9 +7,11 @@ import shutil
 import pytest
 
 from sweeper.errors import ResultsError
+from sweeper.report import verify as verify_module
 from sweeper.report.page import build_report
 from sweeper.report.verify import verify
 
+from .parts import without_pictures
 from .synthetic import synthetic
 
 STUDY = {"families": ["cross_entropy", "tversky"], "levels": (0.95, 0.99), "images": 4, "trials": 6}
@@ -22,14 +24,40 @@ def results():
 
 @pytest.fixture(scope="module")
 def built(results, tmp_path_factory):
+    """A report whose figures cost nothing to draw, here and when it is worked out again."""
     folder = tmp_path_factory.mktemp("verify") / "report"
-    build_report(results, folder, seed=3, rope=0.02)
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        without_pictures(patch)
+        build_report(results, folder, seed=3, rope=0.02)
+        yield folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def remembered():
+    """Work a report out once for the same results and settings: every test compares another stored one with it."""
+    known: dict[object, dict[str, bytes]] = {}
+
+    def render(document):
+        key = (document.results.digest, document.seed, document.rope, document.dials)
+        if key not in known:
+            known[key] = own(document)
+        return known[key]
+
+    own = verify_module.render
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verify_module, "render", render)
+        yield
 
 
 @pytest.fixture
 def report(built, tmp_path):
     return shutil.copytree(built, tmp_path / "report")
+
+
+def test_a_report_with_its_pictures_follows_from_its_results(tmp_path):
+    results = synthetic(["cross_entropy", "tversky"], levels=(0.97,), images=3, trials=6)
+    build_report(results, tmp_path)
+    assert verify(results, tmp_path).problems == ()
 
 
 def test_a_report_follows_from_its_results_under_its_own_settings(results, built):

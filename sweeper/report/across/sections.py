@@ -73,8 +73,7 @@ def _warnings(lineup: Lineup) -> Iterator[str]:
         for name, roles in zip(lineup.names, lineup.roles, strict=True):
             groups.setdefault(roles, []).append(name)
         said = "; ".join(
-            f"{minority} against {background} in {listed(names)}"
-            for (background, minority), names in groups.items()
+            f"{minority} against {background} in {listed(names)}" for (background, minority), names in groups.items()
         )
         yield (
             f"Not the same task everywhere: {lineup.score.label} and the levels are of other classes ({said}). What is "

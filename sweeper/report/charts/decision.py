@@ -66,10 +66,12 @@ def decision_map(frame: pd.DataFrame, look: dict[str, Style], marks: Sequence[fl
             ),
             opacity=alt.Opacity(
                 "sure:O",
-                sort=present,
-                scale=alt.Scale(domain=present, range=[_OPACITY[SURE.index(name)] for name in present]),
+                sort=list(SURE),
+                # Left to itself, Vega-Lite takes a scale of points, which spaces all classes evenly between the first
+                # opacity and the last.
+                scale=alt.Scale(type="ordinal", domain=list(SURE), range=list(_OPACITY)),
                 legend=alt.Legend(
-                    title="cheapest in … of resamples", orient="bottom", columns=4, symbolType="square",
+                    title="cheapest in … of resamples", values=present, orient="bottom", columns=4, symbolType="square",
                     symbolSize=160, symbolFillColor="#2e7ebb", symbolStrokeWidth=0,
                     titleLimit=400, labelLimit=240,
                 ),

@@ -108,16 +108,18 @@ def ranking(
         joined: Columns panel, bar (from 0), first and last (families).
         panels: The panels, from the left.
     """
+    # One scale for all panels, whatever their order: Vega warns of two that differ.
+    names = list(dict.fromkeys(rows["family"]))
+    colors = alt.Scale(domain=names, range=[look[name].color if name in look else "#a9a9a9" for name in names])
     parts = [
-        _ranked(rows[rows["panel"] == panel], joined[joined["panel"] == panel], look, title=panel) for panel in panels
+        _ranked(rows[rows["panel"] == panel], joined[joined["panel"] == panel], colors, title=panel) for panel in panels
     ]
     return alt.HConcatChart(hconcat=parts, spacing=40)
 
 
-def _ranked(rows: pd.DataFrame, joined: pd.DataFrame, look: dict[str, Style], *, title: str) -> alt.HConcatChart:
+def _ranked(rows: pd.DataFrame, joined: pd.DataFrame, colors: alt.Scale, *, title: str) -> alt.HConcatChart:
     rows = rows.sort_values("rank", kind="stable")
     order = rows["family"].tolist()
-    colors = [look[family].color if family in look else "#a9a9a9" for family in order]
     height = 26 * len(order)
     y = alt.Y("family:N", sort=order, scale=alt.Scale(domain=order), title=None, axis=alt.Axis(labelLimit=150))
     ranked = alt.Chart(rows).encode(
@@ -130,7 +132,7 @@ def _ranked(rows: pd.DataFrame, joined: pd.DataFrame, look: dict[str, Style], *,
     dots = alt.layer(
         ranked.mark_rule(strokeDash=[2, 3], stroke=GREY, opacity=0.5).encode(x2=alt.datum(_rank_domain(rows)[0])),
         ranked.mark_circle(size=110, opacity=1).encode(
-            color=alt.Color("family:N", scale=alt.Scale(domain=order, range=colors), legend=None)
+            color=alt.Color("family:N", scale=colors, legend=None)
         ),
     ).properties(width=250, height=height, title=title)
     bare = alt.Axis(labels=False, ticks=False, domain=False, grid=False)
@@ -154,7 +156,8 @@ def profiles(rows: pd.DataFrame, look: dict[str, Style], label: str) -> alt.Conc
     data = rows[["family", "level", "threshold", "share", "low", "high"]].round(4)
     data["shown"] = [family if family in look else OTHER for family in data["family"]]
     scales = family_scales(look, others=bool((data["shown"] == OTHER).any()))
-    bands = alt.Scale(domain=list(look), range=[style.color for style in look.values()])
+    # Turned round: legends of equal domains are merged, and the bands have none.
+    bands = alt.Scale(domain=[*look][::-1], range=[style.color for style in look.values()][::-1])
     panels = []
     for level in sorted(data["level"].unique()):
         own = data[data["level"] == level]

@@ -90,8 +90,8 @@ def _limits(document: Document, found: Sequence[Mistakes], frame: pd.DataFrame) 
     if (frame["at_limit"] > 0).any():
         said.append(
             f"In {words.whole(float((frame['at_limit'] > 0).mean()))} of the map, a trial of the winner costs least on "
-            f"validation at an end of the offsets tried, ±{OFFSETS[-1]:g} (written ≥ or ≤): one that suits it better may "
-            "lie beyond."
+            f"validation at an end of the offsets tried, ±{OFFSETS[-1]:g} (written ≥ or ≤): one that suits it better "
+            "may lie beyond."
         )
     absent = [percent(level) for level in document.results.meta["levels"] if level not in {one.level for one in found}]
     if absent:
@@ -236,7 +236,8 @@ def _regions(document: Document, frame: pd.DataFrame) -> Table:
             Column(
                 "offset",
                 lambda row: Cell(
-                    _span(words.offset(row.offset_from), words.offset(row.offset_to)), words.limit(row.at_limit)
+                    _span(words.offset(row.offset_from), words.offset(row.offset_to)),
+                    f"{words.whole(row.at_limit)} at an end" if row.at_limit > 0 else "",
                 ),
                 numeric=True,
             ),

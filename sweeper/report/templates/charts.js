@@ -1,5 +1,5 @@
 // Every chart stands on the page as a still picture; one that comes into view becomes one to point at.
-// Nothing moves: both are of the same size.
+// Nothing moves: its place leaves room for what another font of the browser may add.
 const options = (name) => ({
   // Without a $schema vega-embed guesses, and takes a concatenation for Vega.
   mode: 'vega-lite',
