@@ -11,6 +11,7 @@ from typing import Any
 import vl_convert
 
 from sweeper.report.curves import Chart
+from sweeper.report.escaping import visible
 from sweeper.report.steady import steady_value
 from sweeper.report.theme import CONFIG
 
@@ -38,10 +39,8 @@ class Figure:
         spec: dict[str, Any] = self.chart.to_dict(validate=False)
         # The schema's address is never fetched, but a page that works offline should not name one.
         spec.pop("$schema", None)
-        for rows in spec.get("datasets", {}).values():
-            for row in rows:
-                row.update((name, steady_value(value)) for name, value in row.items())
-        return {**spec, "config": CONFIG}
+        shown: dict[str, Any] = _shown(spec)
+        return {**shown, "config": CONFIG}
 
     @property
     def height(self) -> int:
@@ -71,6 +70,15 @@ class Figure:
     @cached_property
     def png(self) -> bytes:
         return bytes(vl_convert.svg_to_png(self.svg, scale=PNG_SCALE))
+
+
+def _shown(part: Any) -> Any:
+    """Return a specification with numbers every machine agrees on and nothing hidden in its names."""
+    if isinstance(part, dict):
+        return {name: _shown(value) for name, value in part.items()}
+    if isinstance(part, list):
+        return [_shown(value) for value in part]
+    return visible(part) if isinstance(part, str) else steady_value(part)
 
 
 def _steady(svg: str) -> str:

@@ -69,7 +69,7 @@ def _drawing(figure: Figure) -> Markup:
     """Return the figure as it stands on the page: no ground of its own, ids that no other figure has."""
     drawn = figure.svg.replace('fill="white"', 'fill="none"', 1)
     drawn = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{figure.name}-", drawn)
-    return Markup(drawn.replace("<svg ", Markup('<svg role="img" aria-label="{}" ').format(figure.alt), 1))
+    return Markup(drawn.replace("<svg ", Markup('<svg role="img" aria-label="{}" ').format(visible(figure.alt)), 1))
 
 
 def _specification(figure: Figure) -> Markup:

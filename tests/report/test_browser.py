@@ -77,8 +77,7 @@ def test_nothing_moves_when_charts_come_alive(browser, report):
     assert abs(page.evaluate(height) - before) <= 2
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["wide", "phone"])
+@pytest.mark.parametrize(("scheme", "viewport"), [("light", WIDE), ("dark", PHONE)], ids=["light, wide", "dark, phone"])
 def test_axe_finds_no_serious_violation(browser, report, scheme, viewport):
     from axe_playwright_python.sync_playwright import Axe
 

@@ -18,7 +18,7 @@ from sweeper.report.figure import Figure
 from sweeper.report.section import Section
 from sweeper.report.statistics import Interval
 from sweeper.report.territories import runs
-from sweeper.report.typeset import Cell, Column, Grid, Table, table, word
+from sweeper.report.typeset import Cell, Column, Grid, Table, grid, table, word
 from sweeper.report.verdict import Verdict
 from sweeper.report.writing import MISSING, listed, percent
 from sweeper.results.margins import OFFSETS
@@ -220,6 +220,29 @@ def _regions(document: Document, frame: pd.DataFrame) -> Table:
             numeric=True,
         )
 
+    found = runs(frame)
+    columns = [
+        LEVEL,
+        Column("a miss costs", lambda row: _span(words.times(row.ratio_from), words.times(row.ratio_to))),
+        Column("family", lambda row: Cell(str(row.family), str(row.setting))),
+        Column("hyperparameters", lambda row: words.settings(document.results, row.family, row.hyperparameters)),
+        Column(
+            "offset",
+            lambda row: _span(
+                words.offset(row.offset_from),
+                words.offset(row.offset_to),
+                f"{words.whole(row.at_limit)} at an end" if row.at_limit > 0 else "",
+            ),
+            numeric=True,
+        ),
+        ends("misses"),
+        ends("alarms"),
+        Column(
+            "cheapest in",
+            lambda row: _span(words.whole(row.share_least), words.whole(row.share_most)),
+            numeric=True,
+        ),
+    ]
     return table(
         "decision_regions",
         "The same map, run by run",
@@ -227,30 +250,13 @@ def _regions(document: Document, frame: pd.DataFrame) -> Table:
         "background's logit (median over seeds; below it, for how many of them at most the best is at an end of those "
         "tried), and its misses and false alarms per million pixels, from the lower to the higher of these costs. "
         f"Cheapest in: least and greatest share of resamples. {rule(document)}",
-        runs(frame),
-        [
-            LEVEL,
-            Column("a miss costs", lambda row: _span(words.times(row.ratio_from), words.times(row.ratio_to))),
-            Column("family", lambda row: Cell(str(row.family), str(row.setting))),
-            Column("hyperparameters", lambda row: words.settings(document.results, row.family, row.hyperparameters)),
-            Column(
-                "offset",
-                lambda row: Cell(
-                    _span(words.offset(row.offset_from), words.offset(row.offset_to)),
-                    f"{words.whole(row.at_limit)} at an end" if row.at_limit > 0 else "",
-                ),
-                numeric=True,
-            ),
-            ends("misses"),
-            ends("alarms"),
-            Column(
-                "cheapest in",
-                lambda row: _span(words.whole(row.share_least), words.whole(row.share_most)),
-                numeric=True,
-            ),
-        ],
+        found,
+        columns,
+        page=grid(found, columns, stacked=True),
     )
 
 
-def _span(first: str, last: str) -> str:
-    return first if first == last else f"{first} → {last}"
+def _span(first: str, last: str, more: str = "") -> Cell:
+    """Return two ends, the last one set small after or under the first."""
+    rest = [] if first == last else [f"→ {last}"]
+    return Cell(first, ", ".join([*rest, *([more] if more else [])]))
