@@ -11,6 +11,7 @@ from sklearn.calibration import calibration_curve
 from sweeper.report import calibration as measures
 from sweeper.report.calibration import Bins
 from sweeper.report.document import Document
+from sweeper.report.escaping import visible
 from sweeper.report.sections.calibration import calibration
 from sweeper.results.margins import PROBABILITY_BINS
 from sweeper.results.schema import RELIABILITY
@@ -267,7 +268,7 @@ def test_many_families_and_hostile_names_are_drawn():
     figure = section.figures["reliability"]
     assert "more families are in the table" in figure.caption
     drawn = {row["family"] for rows in figure.spec["datasets"].values() for row in rows if "family" in row}
-    assert drawn == set(document.look)
+    assert drawn == {visible(family) for family in document.look}
     assert set(section.tables["calibration"].frame["family"]) == set(document.families)
     assert "<script>" not in figure.script
     json.loads(figure.script)
