@@ -131,9 +131,7 @@ def _ranked(rows: pd.DataFrame, joined: pd.DataFrame, colors: alt.Scale, *, titl
     )
     dots = alt.layer(
         ranked.mark_rule(strokeDash=[2, 3], stroke=GREY, opacity=0.5).encode(x2=alt.datum(_rank_domain(rows)[0])),
-        ranked.mark_circle(size=110, opacity=1).encode(
-            color=alt.Color("family:N", scale=colors, legend=None)
-        ),
+        ranked.mark_circle(size=110, opacity=1).encode(color=alt.Color("family:N", scale=colors, legend=None)),
     ).properties(width=250, height=height, title=title)
     bare = alt.Axis(labels=False, ticks=False, domain=False, grid=False)
     bars = (
