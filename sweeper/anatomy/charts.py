@@ -85,10 +85,12 @@ def deformation(rows: pd.DataFrame, order: Sequence[str]) -> alt.VConcatChart:
                     ],
                 )
             )
+            # One row of the same data, not data of its own: what the chart draws is also its CSV file.
             zero = (
-                alt.Chart(pd.DataFrame({"pixels": [0]}))
+                alt.Chart(data)
+                .transform_aggregate(rows="count()")
                 .mark_rule(color="#8a9099", strokeDash=[2, 2])
-                .encode(x="pixels:Q")
+                .encode(x=alt.XDatum(0, type="quantitative"))
             )
             panel = alt.layer(zero, line) if change == "edge moved" else alt.layer(line)
             pair.append(panel.properties(width=WIDTH, height=96, title=loss if not pair else ""))
