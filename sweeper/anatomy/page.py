@@ -107,6 +107,8 @@ def render(losses: Sequence[Contestant], left_out: dict[str, str], *, seed: int 
         )
     }
     numbers = {"deformations": costs, "shares": shares, "profiles": profiles}
+    for figure in figures.values():
+        figure.begin()
     files: dict[str, bytes] = {}
     for figure in figures.values():
         files |= figure_files(figure)

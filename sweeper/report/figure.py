@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import vl_convert
-
 from sweeper.report.curves import Chart
+from sweeper.report.drawing import Drawing, drawn
 from sweeper.report.escaping import visible
 from sweeper.report.steady import steady_value
 from sweeper.report.theme import CONFIG
-
-VEGA_LITE = "6.4"
-PNG_SCALE = 2.0
 
 
 @dataclass(frozen=True)
@@ -59,17 +56,25 @@ class Figure:
         text = json.dumps(self.spec, separators=(",", ":"), ensure_ascii=True)
         return text.replace("<", "\\u003c").replace("&", "\\u0026")
 
+    def begin(self) -> None:
+        """Start drawing it; what is asked for before the drawing is done waits for it."""
+        _ = self._drawing
+
     @cached_property
+    def _drawing(self) -> Future[Drawing]:
+        return drawn(self.spec)
+
+    @property
     def svg(self) -> str:
-        return _steady(str(vl_convert.vegalite_to_svg({**self.spec, "background": "white"}, vl_version=VEGA_LITE)))
+        return self._drawing.result().svg
 
-    @cached_property
-    def pdf(self) -> bytes:
-        return bytes(vl_convert.svg_to_pdf(self.svg))
-
-    @cached_property
+    @property
     def png(self) -> bytes:
-        return bytes(vl_convert.svg_to_png(self.svg, scale=PNG_SCALE))
+        return self._drawing.result().png
+
+    @property
+    def pdf(self) -> bytes:
+        return self._drawing.result().pdf
 
 
 def _shown(part: Any) -> Any:
@@ -79,13 +84,3 @@ def _shown(part: Any) -> Any:
     if isinstance(part, list):
         return [_shown(value) for value in part]
     return visible(part) if isinstance(part, str) else steady_value(part)
-
-
-def _steady(svg: str) -> str:
-    """Number the ids of a drawing by where they first occur: Vega goes on counting from one drawing to the next."""
-    names: dict[str, str] = {}
-
-    def numbered(found: re.Match[str]) -> str:
-        return found[1] + names.setdefault(found[2], f"part{len(names)}")
-
-    return re.sub(r'(\bid="|url\(#|href="#)([^")]+)', numbered, svg)

@@ -17,7 +17,7 @@ from sweeper.report.sections import build_sections
 from sweeper.report.templating import render_page, render_part, writing_to
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sweeper.results.results import Results
 
@@ -60,11 +60,11 @@ def render(document: Document) -> dict[str, bytes]:
     words = {"document": document, "meta": document.results.meta}
     # Thousands of small products: threads of the linear algebra cost 2.5 times the time they were to save.
     with threadpool_limits(1, user_api="blas"):
-        return assemble(list(build_sections(document)), words, about(document))
+        return assemble(build_sections(document), words, about(document))
 
 
 def assemble(
-    sections: Sequence[Section],
+    sections: Iterable[Section],
     words: Mapping[str, object],
     head: Mapping[str, object],
     *,
@@ -74,14 +74,16 @@ def assemble(
     """Return the files of a page made of sections, the page itself last.
 
     Args:
+        sections: Best as they are built: the charts of one are drawn while the next is worked out.
         words: What all of its templates see.
         head: What its manifest says first.
         page: Template of the whole page.
         parts: Folder of the sections' templates.
     """
-    files = _parts(sections)
-    pages = {f"report.{kind}": _page(kind, sections, words, page, parts) for kind in ("md", "html")}
-    files["report.json"] = to_json(head, sections, files | pages)
+    built = [_begun(section) for section in sections]
+    files = _parts(built)
+    pages = {f"report.{kind}": _page(kind, built, words, page, parts) for kind in ("md", "html")}
+    files["report.json"] = to_json(head, built, files | pages)
     return files | pages
 
 
@@ -94,6 +96,13 @@ def write(files: Mapping[str, bytes], folder: Path) -> Path:
         for path in outdated:
             path.unlink(missing_ok=True)
     return folder / "report.html"
+
+
+def _begun(section: Section) -> Section:
+    for figure in section.figures.values():
+        if figure is not None:
+            figure.begin()
+    return section
 
 
 def _page(kind: str, sections: Sequence[Section], words: Mapping[str, object], page: str, parts: str) -> bytes:

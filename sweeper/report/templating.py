@@ -15,8 +15,9 @@ import vl_convert
 from markupsafe import Markup
 
 from sweeper.errors import ResultsError
+from sweeper.report.drawing import VEGA_LITE
 from sweeper.report.escaping import visible
-from sweeper.report.figure import VEGA_LITE, Figure
+from sweeper.report.figure import Figure
 from sweeper.report.typeset import markdown_text, to_markdown
 from sweeper.report.writing import listed, number, percent
 

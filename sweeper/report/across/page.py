@@ -38,4 +38,4 @@ def render(lineup: Lineup) -> dict[str, bytes]:
         ],
         "settings": {"seed": lineup.seed},
     }
-    return assemble(list(build_sections(lineup)), {"lineup": lineup}, head, page="across", parts="across")
+    return assemble(build_sections(lineup), {"lineup": lineup}, head, page="across", parts="across")
