@@ -15,7 +15,7 @@ from sweeper.report.decision import NOTHING, SEPARABLE, TIE, UNKNOWN, UNSURE
 from sweeper.report.searched import described
 from sweeper.report.statistics import Interval
 from sweeper.report.territories import Region, regions
-from sweeper.report.writing import MISSING, digits, listed, percent, text
+from sweeper.report.writing import digits, listed, percent, text, whole
 from sweeper.results.margins import OFFSETS
 
 if TYPE_CHECKING:
@@ -109,17 +109,6 @@ def offset(value: float) -> str:
     """Write an offset, an end of those tried as a bound: a better one may lie beyond it."""
     bound = "" if abs(value) != OFFSETS[-1] else "≥ " if value > 0 else "≤ "
     return f"{bound}{digits(value, 2, sign=True)}"
-
-
-def whole(share: float) -> str:
-    """Write a share in whole percent, never 0 or 100 for what is not none or all; a dash where there is none."""
-    if share != share:
-        return MISSING
-    if 0 < share < 0.01:
-        return "under 1\u00a0%"
-    if 0.99 < share < 1:
-        return "over 99\u00a0%"
-    return f"{100 * share:.0f}\u00a0%"
 
 
 def limit(share: float) -> str:

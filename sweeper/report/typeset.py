@@ -15,7 +15,7 @@ import pandas as pd
 from sweeper.report.escaping import visible
 from sweeper.report.statistics import Interval
 from sweeper.report.steady import steady
-from sweeper.report.writing import MISSING, bounds, digits, listed, percent, text
+from sweeper.report.writing import bounds, digits, listed, percent, text, whole
 
 FOLD = 24
 """Rows beyond which a table is folded, so that it does not bury what comes after it."""
@@ -160,12 +160,7 @@ def level(row: Any) -> str:
 
 def share(column: str) -> Callable[[Any], str]:
     """Write a fraction as a whole percentage."""
-
-    def write(row: Any) -> str:
-        value = getattr(row, column)
-        return MISSING if value != value else f"{100 * value:.0f}\u00a0%"
-
-    return write
+    return lambda row: whole(getattr(row, column))
 
 
 def decimal(column: str, places: int = 3, *, sign: bool = False) -> Callable[[Any], str]:

@@ -23,6 +23,17 @@ def percent(level: float) -> str:
     return f"{level * 100:.{places}f}".rstrip("0").rstrip(".") + "\u00a0%"
 
 
+def whole(share: float) -> str:
+    """Write a share in whole percent, never 0 or 100 for what is not none or all; a dash where there is none."""
+    if share != share:
+        return MISSING
+    if 0 < share < 0.01:
+        return "under 1\u00a0%"
+    if 0.99 < share < 1:
+        return "over 99\u00a0%"
+    return f"{100 * share:.0f}\u00a0%"
+
+
 def digits(value: float | None, places: int = 3, *, sign: bool = False) -> str:
     """Write a number with a true minus, a dash where there is none."""
     if value is None or value != value:

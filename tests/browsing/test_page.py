@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 
 import pytest
 
 from sweeper.results import mlflow_layout as layout
 from sweeper.results.mlflow_client import connect, sqlite_uri
 from sweeper.results.parquet import load
-
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
 
 PATIENCE = 60_000
 """Milliseconds: the page is several megabytes of script, and the machine may be busy."""
@@ -22,15 +18,10 @@ NAMES = f"{CELLS} a"
 
 
 @pytest.fixture(scope="module")
-def context():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        context = browser.new_context(viewport={"width": 1700, "height": 1000})
-        context.set_default_timeout(PATIENCE)
-        yield context
-        browser.close()
+def context(browser):
+    context = browser.new_context(viewport={"width": 1700, "height": 1000})
+    context.set_default_timeout(PATIENCE)
+    return context
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -10,9 +9,6 @@ import pytest
 from sweeper.report.page import build_report
 
 from .synthetic import synthetic
-
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
 
 WIDE = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
@@ -22,16 +18,6 @@ PHONE = {"width": 390, "height": 844}
 def report(tmp_path_factory) -> Path:
     results = synthetic(["cross_entropy", "focal", "tversky", "dice"], levels=(0.95, 0.97, 0.99), images=6, trials=8)
     return build_report(results, tmp_path_factory.mktemp("report"))
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 def opened(browser, report: Path, **context):

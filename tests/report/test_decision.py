@@ -22,6 +22,7 @@ from sweeper.report.evidence import gather
 from sweeper.report.sections.decision import decision
 from sweeper.report.statistics import Interval
 from sweeper.report.territories import regions, runs
+from sweeper.report.writing import whole
 from sweeper.results.margins import BINS, OFFSETS
 from sweeper.results.results import Results
 
@@ -604,7 +605,7 @@ def test_numbers_per_million():
 
 
 def test_no_share_is_rounded_to_none_or_all():
-    assert [decision_words.whole(share) for share in (0, 0.004, 0.5, 0.999, 1, float("nan"))] == [
+    assert [whole(share) for share in (0, 0.004, 0.5, 0.999, 1, float("nan"))] == [
         "0\u00a0%", "under 1\u00a0%", "50\u00a0%", "over 99\u00a0%", "100\u00a0%", "–"
     ]  # fmt: skip
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -14,10 +13,6 @@ from sweeper.report.sections.decision import decision
 
 from .parts import without_pictures
 from .weighed import Scorer, weighed
-
-sync_api = pytest.importorskip("playwright.sync_api")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 
 NASTY = "</script><b>tver'\"sky&"
 
@@ -40,14 +35,6 @@ def built(tmp_path_factory):
     path.write_bytes(pages.render(document)["report.html"])
     patch.undo()
     return path, section
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import re
-import shutil
 
 import pyarrow as pa
 import pytest
@@ -24,7 +23,6 @@ LINK = "[click](javascript:alert(1))"
 LINES = "two\nlines\r\n\\end{table} %$#_{}~^"
 NAMES = {"cross_entropy": SCRIPT, "dice": FORMULA, "tversky": TURNED, "focal": LONG, "combo": EMOJI,
          "lovasz_softmax": LINK}  # fmt: skip
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 @pytest.fixture(scope="module")
@@ -52,30 +50,22 @@ def test_no_name_becomes_markup_on_the_page(folder):
     assert f"safe{MARK}gnp.exe{MARK}" in ours
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
-def test_a_browser_runs_nothing_of_it_and_draws_every_chart(folder):
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        said: list[str] = []
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
-        page.on(
-            "request", lambda request: request.url.startswith(("file:", "data:", "blob:")) or said.append(request.url)
-        )
-        page.goto((folder / "report.html").as_uri())
-        for chart in page.locator("[data-chart]").all():
-            if chart.is_visible():
-                chart.scroll_into_view_if_needed()
-                page.wait_for_function("place => place.dataset.live === 'yes'", arg=chart.element_handle())
-        assert said == []
-        assert page.locator("img[src='x']").count() == 0
-        # A name of 200 letters breaks its line, not the page.
-        assert page.evaluate("document.documentElement.scrollWidth") <= 1280
-        browser.close()
+def test_a_browser_runs_nothing_of_it_and_draws_every_chart(browser, folder):
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
+    page.on("request", lambda request: request.url.startswith(("file:", "data:", "blob:")) or said.append(request.url))
+    page.goto((folder / "report.html").as_uri())
+    for chart in page.locator("[data-chart]").all():
+        if chart.is_visible():
+            chart.scroll_into_view_if_needed()
+            page.wait_for_function("place => place.dataset.live === 'yes'", arg=chart.element_handle())
+    assert said == []
+    assert page.locator("img[src='x']").count() == 0
+    # A name of 200 letters breaks its line, not the page.
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1280
 
 
 def test_no_cell_of_a_csv_file_is_a_formula(folder):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 
 import pytest
 
@@ -14,10 +13,6 @@ from sweeper.report.sections.panels import panels
 from .kept import keep_all, with_curve_errors
 from .parts import without_pictures
 from .synthetic import synthetic
-
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
 
 LONG = "a_family_of_a_very_long_name" * 7
 
@@ -33,14 +28,6 @@ def report(tmp_path_factory):
         without_pictures(patch)
         patch.setattr(page_module, "build_sections", lambda document: iter([panels(document)]))
         return page_module.write_report(Document(results, pictures=folder / "panels"), folder / "out")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from sweeper.report.statistics import Interval
 from sweeper.report.territories import runs
 from sweeper.report.typeset import Cell, Column, Grid, Table, grid, table, word
 from sweeper.report.verdict import Verdict
-from sweeper.report.writing import MISSING, listed, percent
+from sweeper.report.writing import MISSING, listed, percent, whole
 from sweeper.results.margins import OFFSETS
 
 
@@ -89,7 +89,7 @@ def _limits(document: Document, found: Sequence[Mistakes], frame: pd.DataFrame) 
         )
     if (frame["at_limit"] > 0).any():
         said.append(
-            f"In {words.whole(float((frame['at_limit'] > 0).mean()))} of the map, a trial of the winner costs least on "
+            f"In {whole(float((frame['at_limit'] > 0).mean()))} of the map, a trial of the winner costs least on "
             f"validation at an end of the offsets tried, ±{OFFSETS[-1]:g} (written ≥ or ≤): one that suits it better "
             "may lie beyond."
         )
@@ -163,7 +163,7 @@ def _decision(document: Document, frame: pd.DataFrame) -> Table:
             Column("cost per million", _amount("cost"), numeric=True),
             Column("misses", lambda row: words.per_million(row.misses), numeric=True),
             Column("false alarms", lambda row: words.per_million(row.alarms), numeric=True),
-            Column("cheapest in", lambda row: words.whole(row.family_share), numeric=True),
+            Column("cheapest in", lambda row: whole(row.family_share), numeric=True),
             Column("runner-up", word("runner_up")),
             Column("it costs more by", _amount("difference"), numeric=True),
         ],
@@ -195,8 +195,8 @@ def _confidence(row: Any) -> str:
     if row.verdict == UNKNOWN:
         if row.seeds == row.images == 1:
             return UNKNOWN
-        return f"{words.whole(row.family_share)}, of {'images' if row.seeds == 1 else 'seeds'} only"
-    return f"{words.whole(row.family_share)}{f' ≈ {row.runner_up}' if row.verdict == UNSURE else ''}"
+        return f"{whole(row.family_share)}, of {'images' if row.seeds == 1 else 'seeds'} only"
+    return f"{whole(row.family_share)}{f' ≈ {row.runner_up}' if row.verdict == UNSURE else ''}"
 
 
 def _amount(name: str) -> Callable[[Any], Cell]:
@@ -231,7 +231,7 @@ def _regions(document: Document, frame: pd.DataFrame) -> Table:
             lambda row: _span(
                 words.offset(row.offset_from),
                 words.offset(row.offset_to),
-                f"{words.whole(row.at_limit)} at an end" if row.at_limit > 0 else "",
+                f"{whole(row.at_limit)} at an end" if row.at_limit > 0 else "",
             ),
             numeric=True,
         ),
@@ -239,7 +239,7 @@ def _regions(document: Document, frame: pd.DataFrame) -> Table:
         ends("alarms"),
         Column(
             "cheapest in",
-            lambda row: _span(words.whole(row.share_least), words.whole(row.share_most)),
+            lambda row: _span(whole(row.share_least), whole(row.share_most)),
             numeric=True,
         ),
     ]
