@@ -10,7 +10,7 @@ import pandas as pd
 
 from sweeper.anatomy.scenes import OBJECTS
 from sweeper.report.curves import Chart
-from sweeper.report.theme import COLORS, OTHER, Style, family_scales
+from sweeper.report.output.theme import COLORS, OTHER, Style, family_scales
 
 WIDTH = 385
 """Of one panel of two, in pixels."""

@@ -13,12 +13,12 @@ from sweeper.anatomy.contestants import Contestant
 from sweeper.anatomy.scenes import CONFIDENCE, OBJECTS, SIDE
 from sweeper.anatomy.summary import FLAT, findings, relative, summary
 from sweeper.files import write_bytes
-from sweeper.report.exports import figure_files, table_files
-from sweeper.report.figure import Figure
-from sweeper.report.templating import render_page, writing_to
-from sweeper.report.theme import styles
-from sweeper.report.typeset import Column, decimal, share, table, word
-from sweeper.report.writing import listed, text
+from sweeper.report.output.exports import figure_files, table_files
+from sweeper.report.output.figure import Figure
+from sweeper.report.output.templating import render_page, writing_to
+from sweeper.report.output.theme import styles
+from sweeper.report.output.typeset import Column, decimal, share, table, word
+from sweeper.report.output.writing import listed, text
 
 
 def build_anatomy(losses: Sequence[Contestant], left_out: dict[str, str], folder: Path, *, seed: int = 0) -> Path:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from sweeper.anatomy.contestants import Contestant
 from sweeper.anatomy.scenes import OBJECTS
-from sweeper.report.writing import listed
+from sweeper.report.output.writing import listed
 
 FLAT = 0.1
 """Below this price, relative to the large disk's, a loss hardly notices a small object."""

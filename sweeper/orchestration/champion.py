@@ -12,7 +12,7 @@ from sweeper.orchestration.kept_models import kept_model
 from sweeper.orchestration.publish import read_identity, read_target
 from sweeper.report.comparisons import Headline, Ranking
 from sweeper.report.document import Document
-from sweeper.report.writing import listed, number, percent
+from sweeper.report.output.writing import listed, number, percent
 from sweeper.results.parquet import load
 from sweeper.results.results import Results
 from sweeper.tracking import uri as tracking_uri

@@ -13,7 +13,7 @@ from sweeper.data.patches import Prepared
 from sweeper.errors import ResultsError
 from sweeper.files import write_bytes
 from sweeper.orchestration.folder import RunFolder
-from sweeper.report.pictures import error_map, judge, paint, photograph, to_png
+from sweeper.report.gallery.pictures import error_map, judge, paint, photograph, to_png
 from sweeper.results.pictures import Patches, Predicted, load_patches, patches_file, predicted_file, save
 from sweeper.training.panels import Pool, choose, keep, objects, pool, true_curves
 

@@ -19,12 +19,12 @@ from sweeper.report.comparisons import (
     tuning,
 )
 from sweeper.report.evidence import POINTS, Key
-from sweeper.report.multiplicity import ALPHA
+from sweeper.report.inference.multiplicity import ALPHA
+from sweeper.report.inference.verdict import Verdict
+from sweeper.report.output.writing import listed, number, percent, signed
 from sweeper.report.pairs import Contests, Pair
-from sweeper.report.searched import tunable
+from sweeper.report.search.searched import tunable
 from sweeper.report.survival import GROWS, OPEN, SHRINKS, changes
-from sweeper.report.verdict import Verdict
-from sweeper.report.writing import listed, number, percent, signed
 from sweeper.results.schema import MINORITY
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
 
-from sweeper.report.seeds import over_seeds, tuned_seeds
-from sweeper.report.statistics import Array, Interval
+from sweeper.report.inference.seeds import over_seeds, tuned_seeds
+from sweeper.report.inference.statistics import Array, Interval
 from sweeper.results.margins import PROBABILITY_BINS
 
 if TYPE_CHECKING:

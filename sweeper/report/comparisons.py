@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from sweeper.report.evidence import ALL, Evidence, Key, Point
+from sweeper.report.inference.statistics import Interval
+from sweeper.report.inference.verdict import ROPE, Verdict
 from sweeper.report.pairs import Contests, Entrant, Pair, compare
-from sweeper.report.searched import tunable
-from sweeper.report.statistics import Interval
-from sweeper.report.verdict import ROPE, Verdict
+from sweeper.report.search.searched import tunable
 from sweeper.results.schema import MINORITY
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from sweeper.report.comparisons import METRIC_NAMES
-from sweeper.report.theme import OTHER, Style, family_scales
-from sweeper.report.writing import percent
+from sweeper.report.output.theme import OTHER, Style, family_scales
+from sweeper.report.output.writing import percent
 
 Chart = alt.FacetChart | alt.HConcatChart | alt.VConcatChart | alt.ConcatChart
 

@@ -12,15 +12,15 @@ import pandas as pd
 
 from sweeper.report import comparisons
 from sweeper.report.answer import Answer, answer
-from sweeper.report.axes import Axes, axes
 from sweeper.report.comparisons import Headline
 from sweeper.report.evidence import Evidence, gather
-from sweeper.report.explored import Explored, edge_words
+from sweeper.report.gallery.panels import PanelGrid, panel_grid
+from sweeper.report.inference.verdict import ROPE as ROPE
 from sweeper.report.measured import measured
+from sweeper.report.output.theme import Style, styles
 from sweeper.report.pairs import Contests
-from sweeper.report.panels import PanelGrid, panel_grid
-from sweeper.report.theme import Style, styles
-from sweeper.report.verdict import ROPE as ROPE
+from sweeper.report.plane.axes import Axes, axes
+from sweeper.report.search.explored import Explored, edge_words
 
 if TYPE_CHECKING:
     from sweeper.results.results import Results

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from sweeper.report import statistics
-from sweeper.report.statistics import Array, Interval
+from sweeper.report.inference import statistics
+from sweeper.report.inference.statistics import Array, Interval
 from sweeper.results.schema import COUNT_METRICS, MINORITY
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from scipy import stats
 
 from sweeper.report.evidence import confirmed
-from sweeper.report.statistics import COVERAGE
+from sweeper.report.inference.statistics import COVERAGE
 
 if TYPE_CHECKING:
     from sweeper.results.results import Results

@@ -9,8 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sweeper.report import statistics
 from sweeper.report.evidence import ALL, SETTINGS, Evidence, confirmed
+from sweeper.report.inference import statistics
 from sweeper.results.schema import CURVE_METRICS, MINORITY, POOLED_METRICS
 
 if TYPE_CHECKING:

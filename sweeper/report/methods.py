@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.compute as pc
 
 from sweeper.report import tables
-from sweeper.report.escaping import visible
-from sweeper.report.statistics import REPS
-from sweeper.report.writing import digits, listed, percent
+from sweeper.report.inference.statistics import REPS
+from sweeper.report.output.escaping import visible
+from sweeper.report.output.writing import digits, listed, percent
 
 if TYPE_CHECKING:
     from sweeper.report.document import Document

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from threadpoolctl import threadpool_limits
 
 from sweeper.files import write_bytes
-from sweeper.report.dial_pairs import named
 from sweeper.report.document import ROPE, Document
-from sweeper.report.exports import figure_files, table_files
-from sweeper.report.manifest import about, left_behind, to_json
+from sweeper.report.output.exports import figure_files, table_files
+from sweeper.report.output.manifest import about, left_behind, to_json
+from sweeper.report.output.templating import render_page, render_part, writing_to
+from sweeper.report.search.dial_pairs import named
 from sweeper.report.section import Section
 from sweeper.report.sections import build_sections
-from sweeper.report.templating import render_page, render_part, writing_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

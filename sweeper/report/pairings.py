@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sweeper.report import curves
 from sweeper.report.document import Document
-from sweeper.report.figure import Figure
 from sweeper.report.measured import select
-from sweeper.report.searched import tunable
+from sweeper.report.output.figure import Figure
+from sweeper.report.search.searched import tunable
 
 
 def dumbbell(document: Document, name: str, kind: str, first: str, second: str, title: str) -> Figure | None:

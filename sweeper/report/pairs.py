@@ -17,12 +17,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from sweeper.report import statistics
 from sweeper.report.evidence import POINTS, Evidence, Key, Point, Shared
-from sweeper.report.multiplicity import holm
-from sweeper.report.signed_rank import DECIMALS, least_p, signed_rank
-from sweeper.report.statistics import COVERAGE, Array, Interval
-from sweeper.report.verdict import ROPE, Verdict, judge
+from sweeper.report.inference import statistics
+from sweeper.report.inference.multiplicity import holm
+from sweeper.report.inference.signed_rank import DECIMALS, least_p, signed_rank
+from sweeper.report.inference.statistics import COVERAGE, Array, Interval
+from sweeper.report.inference.verdict import ROPE, Verdict, judge
 from sweeper.results.schema import MINORITY
 
 ALL_LEVELS = None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sweeper.report.figure import Figure
-from sweeper.report.typeset import Table
+from sweeper.report.output.figure import Figure
+from sweeper.report.output.typeset import Table
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 
 from sweeper.report.comparisons import Headline
 from sweeper.report.evidence import ALL, Evidence, Key
-from sweeper.report.seeds import deviation, over_seeds, proportion
-from sweeper.report.statistics import score
+from sweeper.report.inference.seeds import deviation, over_seeds, proportion
+from sweeper.report.inference.statistics import score
 from sweeper.results.schema import EPOCHS, MINORITY
 
 if TYPE_CHECKING:

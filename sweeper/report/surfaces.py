@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from sweeper.report import statistics
-from sweeper.report.seeds import tuned_seeds
-from sweeper.report.statistics import Array, Interval
+from sweeper.report.inference import statistics
+from sweeper.report.inference.seeds import tuned_seeds
+from sweeper.report.inference.statistics import Array, Interval
 from sweeper.results.schema import MINORITY
 
 if TYPE_CHECKING:

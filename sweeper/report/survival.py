@@ -15,12 +15,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from sweeper.report import comparisons, statistics
+from sweeper.report import comparisons
 from sweeper.report.comparisons import Ranking
 from sweeper.report.evidence import POINTS, Evidence, Key, Shared
+from sweeper.report.inference import statistics
+from sweeper.report.inference.statistics import Interval
+from sweeper.report.output.writing import digits, listed, percent
 from sweeper.report.pairs import Contests
-from sweeper.report.statistics import Interval
-from sweeper.report.writing import digits, listed, percent
 
 LEADER, BASELINE, BOTH = "highest", "baseline", "highest and baseline"
 """What the other family of a comparison is: of the highest score at argmax at that level, or the study's baseline."""

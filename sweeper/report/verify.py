@@ -16,7 +16,7 @@ from sweeper.errors import ResultsError
 from sweeper.report.across.lineup import line_up
 from sweeper.report.across.page import render as render_comparison
 from sweeper.report.document import Document
-from sweeper.report.manifest import FILE, VERSION, made_with
+from sweeper.report.output.manifest import FILE, VERSION, made_with
 from sweeper.report.page import render
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from sweeper.orchestration.champion import crown, reason
 from sweeper.orchestration.folder import RunFolder
 from sweeper.report.comparisons import Headline, Ranking, Standing
 from sweeper.report.document import Document
-from sweeper.report.statistics import Interval
-from sweeper.report.verdict import Verdict
+from sweeper.report.inference.statistics import Interval
+from sweeper.report.inference.verdict import Verdict
 from sweeper.results.mlflow_client import connect, sqlite_uri
 from sweeper.results.parquet import load
 

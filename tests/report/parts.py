@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from sweeper.report.document import Document
-from sweeper.report.figure import Figure
+from sweeper.report.output.figure import Figure
+from sweeper.report.output.typeset import Table
 from sweeper.report.sections import build_sections
-from sweeper.report.typeset import Table
 
 
 def all_tables(document: Document) -> dict[str, Table]:

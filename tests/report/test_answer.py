@@ -9,11 +9,11 @@ from sweeper.report.answer import Answer, summary
 from sweeper.report.comparisons import SAME, headline, rank, standings, survival, tuned_vs_default
 from sweeper.report.document import Document
 from sweeper.report.evidence import Key, gather
+from sweeper.report.inference.statistics import Interval
+from sweeper.report.inference.verdict import Verdict
+from sweeper.report.output.writing import percent
 from sweeper.report.pairs import Contests, Pair
-from sweeper.report.searched import tunable
-from sweeper.report.statistics import Interval
-from sweeper.report.verdict import Verdict
-from sweeper.report.writing import percent
+from sweeper.report.search.searched import tunable
 from sweeper.results.results import Results
 
 from .synthetic import SHAPES, synthetic

@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweeper.report import contradictions, placing, statistics
-from sweeper.report.axes import Axes, axes
 from sweeper.report.comparisons import headline
-from sweeper.report.contradictions import AWARE, PIXEL, SYMMETRIC, TUNABLE, groups, of_overlap, of_tradeoff
 from sweeper.report.evidence import Shared, gather
-from sweeper.report.falls import Fall
-from sweeper.report.spans import Span
-from sweeper.report.statistics import Array
+from sweeper.report.inference import statistics
+from sweeper.report.inference.statistics import Array
+from sweeper.report.plane import contradictions, placing
+from sweeper.report.plane.axes import Axes, axes
+from sweeper.report.plane.contradictions import AWARE, PIXEL, SYMMETRIC, TUNABLE, groups, of_overlap, of_tradeoff
+from sweeper.report.plane.falls import Fall
+from sweeper.report.plane.spans import Span
 from sweeper.results.results import Results
 
 from .synthetic import SHAPES, synthetic

@@ -11,7 +11,7 @@ from sklearn.calibration import calibration_curve
 from sweeper.report import calibration as measures
 from sweeper.report.calibration import Bins
 from sweeper.report.document import Document
-from sweeper.report.escaping import visible
+from sweeper.report.output.escaping import visible
 from sweeper.report.sections.calibration import calibration
 from sweeper.results.margins import PROBABILITY_BINS
 from sweeper.results.schema import RELIABILITY

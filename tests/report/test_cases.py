@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from sweeper.report.cases import Scan, chosen_scans, largest_disagreement, median_patch, smallest_missed
+from sweeper.report.gallery.cases import Scan, chosen_scans, largest_disagreement, median_patch, smallest_missed
 
 RNG = np.random.default_rng(0)
 

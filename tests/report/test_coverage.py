@@ -17,11 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from sweeper.report import statistics
 from sweeper.report.evidence import Counts, Evidence, Key
+from sweeper.report.inference import statistics
+from sweeper.report.inference.statistics import Array
+from sweeper.report.inference.verdict import Verdict
 from sweeper.report.pairs import Entrant, compare
-from sweeper.report.statistics import Array
-from sweeper.report.verdict import Verdict
 
 STUDIES = 300
 REPS = 300

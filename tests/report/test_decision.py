@@ -12,17 +12,19 @@ import pyarrow.compute as pc
 import pytest
 import vl_convert
 
-from sweeper.report import costs, decision_words, page, statistics
+from sweeper.report import page
 from sweeper.report.charts.decision import SURE, sure
 from sweeper.report.charts.decision import decision_map as draw_map
-from sweeper.report.costs import Configuration, Mistakes, best_offsets, mistakes
-from sweeper.report.decision import NOTHING, RATIOS, ROUND, SEPARABLE, TIE, UNKNOWN, UNSURE, decision_map
+from sweeper.report.choice import costs, decision_words
+from sweeper.report.choice.costs import Configuration, Mistakes, best_offsets, mistakes
+from sweeper.report.choice.decision import NOTHING, RATIOS, ROUND, SEPARABLE, TIE, UNKNOWN, UNSURE, decision_map
+from sweeper.report.choice.territories import regions, runs
 from sweeper.report.document import Document
 from sweeper.report.evidence import gather
+from sweeper.report.inference import statistics
+from sweeper.report.inference.statistics import Interval
+from sweeper.report.output.writing import whole
 from sweeper.report.sections.decision import decision
-from sweeper.report.statistics import Interval
-from sweeper.report.territories import regions, runs
-from sweeper.report.writing import whole
 from sweeper.results.margins import BINS, OFFSETS
 from sweeper.results.results import Results
 

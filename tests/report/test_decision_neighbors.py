@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from sweeper.report import page, placing
+from sweeper.report import page
 from sweeper.report.document import Document
+from sweeper.report.plane import placing
 from sweeper.report.sections.sensitivity import sensitivity
 from sweeper.results.results import Results
 

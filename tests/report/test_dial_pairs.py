@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from sweeper.errors import UserError
-from sweeper.report.dial_pairs import chosen, named
-from sweeper.report.dials import searches
+from sweeper.report.search.dial_pairs import chosen, named
+from sweeper.report.search.dials import searches
 
 from .synthetic import synthetic
 

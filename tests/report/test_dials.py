@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from sweeper.report.dials import Dial, FamilySearch, searches
+from sweeper.report.search.dials import Dial, FamilySearch, searches
 from sweeper.results.results import Results
 
 from .synthetic import synthetic

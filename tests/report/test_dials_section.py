@@ -10,11 +10,12 @@ import pyarrow.compute as pc
 import pytest
 
 from sweeper.errors import UserError
-from sweeper.report import dial_figures, page, sections
+from sweeper.report import page, sections
 from sweeper.report.charts.dials import outline, ramp
 from sweeper.report.document import Document
-from sweeper.report.figure import Figure
+from sweeper.report.output.figure import Figure
 from sweeper.report.page import build_report, render
+from sweeper.report.search import dial_figures
 from sweeper.report.section import Section
 from sweeper.report.sections.dials import EDGES, dials
 from sweeper.results.results import Results

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from sweeper.report import drawing
+from sweeper.report.output import drawing
 
 SPEC = {
     "data": {"values": [{"a": 1, "b": 2}, {"a": 2, "b": 1}]},
@@ -42,8 +42,7 @@ def test_a_chart_that_cannot_be_drawn_raises_when_it_is_asked_for(monkeypatch):
 def test_a_script_without_a_main_guard_can_draw(tmp_path):
     """Multiprocessing's own pool would run the script again in every worker."""
     script = tmp_path / "script.py"
-    script.write_text(
-        f"from sweeper.report import drawing\nprint('once')\nprint(len(drawing.drawn({SPEC!r}).result().svg) > 500)\n"
-    )
+    lines = ["from sweeper.report.output import drawing", "print('once')"]
+    script.write_text("\n".join([*lines, f"print(len(drawing.drawn({SPEC!r}).result().svg) > 500)\n"]))
     ran = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, check=False)
     assert (ran.stdout.split(), ran.stderr) == (["once", "True"], "")

@@ -9,8 +9,8 @@ import pytest
 
 from sweeper.report.comparisons import Headline, headline
 from sweeper.report.evidence import Counts, Evidence, Key, gather
-from sweeper.report.falls import Fall, decades, falls, measured_levels, slope_weights, table
-from sweeper.report.statistics import Array
+from sweeper.report.inference.statistics import Array
+from sweeper.report.plane.falls import Fall, decades, falls, measured_levels, slope_weights, table
 from sweeper.results.results import Results
 from sweeper.results.schema import MINORITY
 

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sweeper.report.dials import searches
-from sweeper.report.fronts import leading, leading_dial, points
+from sweeper.report.search.dials import searches
+from sweeper.report.search.fronts import leading, leading_dial, points
 
 from .synthetic import synthetic
 

@@ -9,7 +9,7 @@ import re
 import pyarrow as pa
 import pytest
 
-from sweeper.report.escaping import MARK, visible
+from sweeper.report.output.escaping import MARK, visible
 from sweeper.report.page import build_report
 
 from .synthetic import synthetic

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from sweeper.domains import Choice, Int, LogUniform, Uniform
-from sweeper.report.importance import LEAST, _against_shuffles, _ranks, importance
+from sweeper.report.search.importance import LEAST, _against_shuffles, _ranks, importance
 
 from .synthetic import synthetic
 
@@ -123,6 +123,6 @@ def test_equal_seeds_give_equal_tables():
 
 
 def test_importing_it_loads_no_optuna():
-    code = "import sys, sweeper.report.importance; print('optuna' in sys.modules)"
+    code = "import sys, sweeper.report.search.importance; print('optuna' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -13,7 +13,7 @@ from scipy import stats
 from sweeper.report.cost import cost, devices
 from sweeper.report.document import Document
 from sweeper.report.learning import curves, histories, lost_seeds, middle, to_target
-from sweeper.report.search_budget import LEAST, budget_curves, expected_best, last_third
+from sweeper.report.search.search_budget import LEAST, budget_curves, expected_best, last_third
 from sweeper.report.sections.budget import budget
 from sweeper.report.sections.learning import learning
 

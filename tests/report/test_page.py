@@ -23,9 +23,9 @@ from sweeper.report import document as document_module
 from sweeper.report.curves import unit_domain
 from sweeper.report.document import Document
 from sweeper.report.measured import select
+from sweeper.report.output.theme import MOST, styles
+from sweeper.report.output.writing import percent
 from sweeper.report.page import build_report, render
-from sweeper.report.theme import MOST, styles
-from sweeper.report.writing import percent
 from sweeper.results.pictures import patches_file
 from sweeper.results.results import Results
 from sweeper.results.schema import MINORITY, SCORES, TRIALS

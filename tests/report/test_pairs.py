@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sweeper.report import page, statistics
+from sweeper.report import page
 from sweeper.report.comparisons import SAME
 from sweeper.report.document import Document
 from sweeper.report.evidence import POINTS, Counts, Evidence, Key, gather
+from sweeper.report.inference import statistics
+from sweeper.report.inference.statistics import Array, Interval
+from sweeper.report.inference.verdict import Verdict, judge
 from sweeper.report.pairs import ALL_LEVELS, COLUMNS, Contests, Entrant, compare, table
 from sweeper.report.sections.how import how
 from sweeper.report.sections.pairs import MOST, pairs
 from sweeper.report.sections.tuning import tuning
-from sweeper.report.statistics import Array, Interval
-from sweeper.report.verdict import Verdict, judge
 from tests.report.synthetic import SHAPES, synthetic
 
 

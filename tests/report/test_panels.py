@@ -11,14 +11,14 @@ import pyarrow.compute as pc
 import pytest
 
 from sweeper.errors import ResultsError
-from sweeper.report import panels
-from sweeper.report.cases import Disagreement, Median, MissedObject
 from sweeper.report.document import Document
-from sweeper.report.panels import panel_grid
+from sweeper.report.gallery import panels
+from sweeper.report.gallery.cases import Disagreement, Median, MissedObject
+from sweeper.report.gallery.panels import panel_grid
+from sweeper.report.gallery.tracks import stretches
+from sweeper.report.output.templating import render_part
 from sweeper.report.sections.panels import MOST
 from sweeper.report.sections.panels import panels as section
-from sweeper.report.templating import render_part
-from sweeper.report.tracks import stretches
 from sweeper.results.pictures import patches_file, predicted_file
 
 from .kept import keep_all, keep_patches, keep_predictions, tuned, with_curve_errors

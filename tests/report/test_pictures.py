@@ -12,7 +12,7 @@ from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from sweeper.data.settings import IGNORE as DATA_IGNORE
-from sweeper.report.pictures import (
+from sweeper.report.gallery.pictures import (
     ALARM,
     ERROR_COLORS,
     ERROR_WORDS,

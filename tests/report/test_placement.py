@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweeper.report.placement import POINT, RINGS, Box, place, width
+from sweeper.report.plane.placement import POINT, RINGS, Box, place, width
 
 SIZE = (640.0, 430.0)
 NAMES = ["cross_entropy", "focal", "dice", "tversky", "lovasz_softmax", "combo", "boundary", "cldice", "topk",

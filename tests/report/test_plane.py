@@ -8,9 +8,9 @@ import pytest
 
 from sweeper.report import page, sections
 from sweeper.report.charts.axes import ticks
-from sweeper.report.contradictions import Contradiction
 from sweeper.report.document import Document
-from sweeper.report.figure import Figure
+from sweeper.report.output.figure import Figure
+from sweeper.report.plane.contradictions import Contradiction
 from sweeper.report.sections.plane import NAMED, plane
 from sweeper.report.sections.sensitivity import PANELS, sensitivity
 from sweeper.results.results import Results

@@ -4,13 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sweeper.report import statistics, survival
+from sweeper.report import survival
 from sweeper.report.document import Document
 from sweeper.report.evidence import POINTS, Counts, Evidence, Key
+from sweeper.report.inference import statistics
+from sweeper.report.inference.statistics import Interval
+from sweeper.report.output.writing import percent
 from sweeper.report.pairs import Contests
 from sweeper.report.sections.points import points
-from sweeper.report.statistics import Interval
-from sweeper.report.writing import percent
 from sweeper.results.schema import MINORITY
 from tests.report.synthetic import synthetic
 from tests.report.test_coverage import LUCKS

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sweeper.report.evidence import Key, gather
-from sweeper.report.profiles import COLUMNS, THRESHOLDS, profiles
+from sweeper.report.inference.profiles import COLUMNS, THRESHOLDS, profiles
 from sweeper.results.schema import MINORITY
 from tests.report.synthetic import synthetic
 

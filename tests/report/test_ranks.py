@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from sweeper.report.ranks import (
+from sweeper.report.inference.ranks import (
     APPROXIMATE,
     DRAWN,
     DRAWS,

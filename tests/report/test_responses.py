@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sweeper.report.dials import Dial, FamilySearch
-from sweeper.report.explored import Explored, edge_words, edges
-from sweeper.report.responses import CELLS, LEAST, MOST, Curve, edges_of, respond
+from sweeper.report.search.dials import Dial, FamilySearch
+from sweeper.report.search.explored import Explored, edge_words, edges
+from sweeper.report.search.responses import CELLS, LEAST, MOST, Curve, edges_of, respond
 
 from .synthetic import synthetic
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sweeper.report.seeds import deviation, deviation_factors, over_seeds, proportion, tuned_seeds
+from sweeper.report.inference.seeds import deviation, deviation_factors, over_seeds, proportion, tuned_seeds
 from tests.report.synthetic import synthetic
 
 

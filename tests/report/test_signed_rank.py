@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from sweeper.report.multiplicity import holm
-from sweeper.report.signed_rank import EXACT, least_p, signed_rank
+from sweeper.report.inference.multiplicity import holm
+from sweeper.report.inference.signed_rank import EXACT, least_p, signed_rank
 
 
 def brute(differences: list[float]) -> float:

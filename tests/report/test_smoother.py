@@ -6,7 +6,7 @@ from scipy.optimize import check_grad
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
-from sweeper.report.smoother import JITTER, LEVEL, TREND, Kernel, _factor, fit, log_evidence
+from sweeper.report.search.smoother import JITTER, LEVEL, TREND, Kernel, _factor, fit, log_evidence
 
 GRID = np.linspace(0, 1, 33)
 

@@ -10,8 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweeper.report import spans as module
-from sweeper.report.spans import FEW, FIXED, MEASURED, Span, front, luck, own_dials, read, spans, table, without_one
+from sweeper.report.plane import spans as module
+from sweeper.report.plane.spans import (
+    FEW,
+    FIXED,
+    MEASURED,
+    Span,
+    front,
+    luck,
+    own_dials,
+    read,
+    spans,
+    table,
+    without_one,
+)
 from sweeper.results.results import Results
 from sweeper.results.schema import MINORITY, SCORES, TRIALS
 

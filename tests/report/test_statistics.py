@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweeper.report import statistics
-from sweeper.report.statistics import (
+from sweeper.report.inference import statistics
+from sweeper.report.inference.statistics import (
     Array,
     draw,
     effective,

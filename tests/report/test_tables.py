@@ -6,11 +6,11 @@ import math
 import pytest
 
 from sweeper.report import tables
-from sweeper.report.axes import axes
 from sweeper.report.comparisons import headline
 from sweeper.report.evidence import gather
 from sweeper.report.literature import literature
 from sweeper.report.measured import measured, select
+from sweeper.report.plane.axes import axes
 from sweeper.results.schema import MINORITY
 
 from .synthetic import synthetic

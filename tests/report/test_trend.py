@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from sweeper.report.trend import reading, trend
+from sweeper.report.inference.trend import reading, trend
 
 RISING = [0.10, 0.20, 0.35, 0.30, 0.50, 0.60, 0.70, 0.90]
 VALUES = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]

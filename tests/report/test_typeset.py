@@ -6,9 +6,20 @@ import re
 import pandas as pd
 import pytest
 
-from sweeper.report.statistics import Interval
-from sweeper.report.typeset import Cell, Column, Grid, latex_text, level, spread, table, to_latex, to_markdown, word
-from sweeper.report.writing import listed, number, percent, signed
+from sweeper.report.inference.statistics import Interval
+from sweeper.report.output.typeset import (
+    Cell,
+    Column,
+    Grid,
+    latex_text,
+    level,
+    spread,
+    table,
+    to_latex,
+    to_markdown,
+    word,
+)
+from sweeper.report.output.writing import listed, number, percent, signed
 
 NASTY = 'a_b|c & 50% <i> $x$ #1 {y} \\z ~ ^ `q` "w" γ−1'
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sweeper.errors import UserError
 from sweeper.report.comparisons import Headline, headline
 from sweeper.report.document import Document
-from sweeper.report.writing import listed
+from sweeper.report.output.writing import listed
 from sweeper.results.schema import MINORITY
 
 if TYPE_CHECKING:

@@ -9,14 +9,14 @@ import pandas as pd
 
 from sweeper.report.across.lineup import Lineup
 from sweeper.report.charts import pairs as charts
-from sweeper.report.columns import FAMILY
-from sweeper.report.figure import Figure
-from sweeper.report.multiplicity import ALPHA
-from sweeper.report.ranks import Ranks, cliques, pairwise, ranks, separable
-from sweeper.report.signed_rank import least_p
-from sweeper.report.theme import styles
-from sweeper.report.typeset import Column, Table, decimal, table
-from sweeper.report.writing import digits, listed, p_value
+from sweeper.report.inference.multiplicity import ALPHA
+from sweeper.report.inference.ranks import Ranks, cliques, pairwise, ranks, separable
+from sweeper.report.inference.signed_rank import least_p
+from sweeper.report.output.columns import FAMILY
+from sweeper.report.output.figure import Figure
+from sweeper.report.output.theme import styles
+from sweeper.report.output.typeset import Column, Table, decimal, table
+from sweeper.report.output.writing import digits, listed, p_value
 
 
 def ranks_of(blocks: pd.DataFrame, *, seed: int = 0) -> Ranks:

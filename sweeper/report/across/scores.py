@@ -10,7 +10,7 @@ import pandas as pd
 
 from sweeper.report.across.lineup import Lineup
 from sweeper.report.evidence import Key
-from sweeper.report.writing import listed, percent
+from sweeper.report.output.writing import listed, percent
 
 
 def scores(lineup: Lineup) -> pd.DataFrame:

@@ -11,13 +11,13 @@ from sweeper.report.across import charts, ranking
 from sweeper.report.across.lineup import Lineup
 from sweeper.report.across.protocol import differing_domains, protocol
 from sweeper.report.across.scores import blocks, dropped, scores, study_means
-from sweeper.report.columns import FAMILY, sentence
-from sweeper.report.figure import Figure
+from sweeper.report.inference.statistics import Interval
+from sweeper.report.output.columns import FAMILY, sentence
+from sweeper.report.output.figure import Figure
+from sweeper.report.output.theme import styles
+from sweeper.report.output.typeset import Cell, Column, Grid, Table, score_cell, spread, table, word
+from sweeper.report.output.writing import MISSING, listed, percent
 from sweeper.report.section import Section
-from sweeper.report.statistics import Interval
-from sweeper.report.theme import styles
-from sweeper.report.typeset import Cell, Column, Grid, Table, score_cell, spread, table, word
-from sweeper.report.writing import MISSING, listed, percent
 
 
 def build_sections(lineup: Lineup) -> Iterator[Section]:

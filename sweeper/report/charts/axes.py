@@ -9,9 +9,9 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from sweeper.report.placement import LINE, RINGS, Box, place
-from sweeper.report.theme import OTHER, Style, family_scales
-from sweeper.report.writing import percent
+from sweeper.report.output.theme import OTHER, Style, family_scales
+from sweeper.report.output.writing import percent
+from sweeper.report.plane.placement import LINE, RINGS, Box, place
 
 WIDTH, HEIGHT = 700, 430
 LONGEST = 26

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import altair as alt
 import pandas as pd
 
-from sweeper.report.theme import OTHER, Style, family_scales
+from sweeper.report.output.theme import OTHER, Style, family_scales
 
 WIDTH = 172
 

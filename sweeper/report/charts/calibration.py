@@ -5,8 +5,8 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from sweeper.report.theme import GREY, Style, family_scales
-from sweeper.report.writing import percent
+from sweeper.report.output.theme import GREY, Style, family_scales
+from sweeper.report.output.writing import percent
 from sweeper.results.margins import PROBABILITY_BINS
 
 WIDTH = 350

@@ -8,11 +8,11 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from sweeper.report.decision import NOTHING, UNKNOWN
-from sweeper.report.decision_words import per_million, times
-from sweeper.report.territories import runs
-from sweeper.report.theme import OTHER, Style
-from sweeper.report.writing import MISSING, percent, whole
+from sweeper.report.choice.decision import NOTHING, UNKNOWN
+from sweeper.report.choice.decision_words import per_million, times
+from sweeper.report.choice.territories import runs
+from sweeper.report.output.theme import OTHER, Style
+from sweeper.report.output.writing import MISSING, percent, whole
 
 WIDTH = 14 * 53
 """A whole number of pixels for each ratio."""

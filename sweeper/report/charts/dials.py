@@ -12,10 +12,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sweeper.report.curves import unit_domain
-from sweeper.report.dials import Dial
-from sweeper.report.responses import CELLS, Curve, Sheet
-from sweeper.report.theme import GREY, Style
-from sweeper.report.writing import percent
+from sweeper.report.output.theme import GREY, Style
+from sweeper.report.output.writing import percent
+from sweeper.report.search.dials import Dial
+from sweeper.report.search.responses import CELLS, Curve, Sheet
 
 Layers = alt.LayerChart | alt.FacetChart
 """What altair says a layered chart may be."""

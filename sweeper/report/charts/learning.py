@@ -8,8 +8,8 @@ import altair as alt
 import pandas as pd
 
 from sweeper.report.curves import PANEL, Chart
-from sweeper.report.theme import OTHER, Style, family_scales
-from sweeper.report.writing import percent
+from sweeper.report.output.theme import OTHER, Style, family_scales
+from sweeper.report.output.writing import percent
 
 
 def learning(rows: pd.DataFrame, look: dict[str, Style], targets: dict[float, float], label: str) -> Chart:

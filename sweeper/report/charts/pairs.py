@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from sweeper.report.theme import GREY, OTHER, Style, family_scales
-from sweeper.report.verdict import Verdict
-from sweeper.report.writing import percent
+from sweeper.report.inference.verdict import Verdict
+from sweeper.report.output.theme import GREY, OTHER, Style, family_scales
+from sweeper.report.output.writing import percent
 
 NUMBERS = 7
 """Up to so many families the cells of the matrix hold differences, beyond only signs."""

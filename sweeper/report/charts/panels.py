@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import altair as alt
 import pandas as pd
 
-from sweeper.report.theme import Style
+from sweeper.report.output.theme import Style
 
 WIDTH = 940
 """Of all panels of a row together, in pixels."""

@@ -6,9 +6,9 @@ import altair as alt
 import pandas as pd
 
 from sweeper.report.curves import PANEL
+from sweeper.report.output.theme import GREY, Style, family_scales
+from sweeper.report.output.writing import percent
 from sweeper.report.survival import OPEN
-from sweeper.report.theme import GREY, Style, family_scales
-from sweeper.report.writing import percent
 
 
 def survival(rows: pd.DataFrame, look: dict[str, Style], *, other: str) -> alt.ConcatChart:

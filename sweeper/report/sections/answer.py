@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from sweeper.report import comparisons, curves
-from sweeper.report.columns import FAMILY, LEVEL, SHOWN, rule, sentence
 from sweeper.report.document import Document
-from sweeper.report.figure import Figure
 from sweeper.report.measured import select
+from sweeper.report.output.columns import FAMILY, LEVEL, SHOWN, rule, sentence
+from sweeper.report.output.figure import Figure
+from sweeper.report.output.typeset import Column, Table, share, spread, table, word
+from sweeper.report.output.writing import percent
 from sweeper.report.section import Section
-from sweeper.report.typeset import Column, Table, share, spread, table, word
-from sweeper.report.writing import percent
 from sweeper.results.schema import MINORITY
 
 

@@ -8,13 +8,13 @@ import pandas as pd
 
 from sweeper.report import surfaces, tables
 from sweeper.report.charts import boundaries as charts
-from sweeper.report.columns import rule
 from sweeper.report.document import Document
-from sweeper.report.figure import Figure
+from sweeper.report.inference.statistics import Interval
+from sweeper.report.output.columns import rule
+from sweeper.report.output.figure import Figure
+from sweeper.report.output.typeset import Cell, Grid, Table, score_cell
+from sweeper.report.output.writing import MISSING, digits, listed, percent
 from sweeper.report.section import Section
-from sweeper.report.statistics import Interval
-from sweeper.report.typeset import Cell, Grid, Table, score_cell
-from sweeper.report.writing import MISSING, digits, listed, percent
 from sweeper.results.schema import MINORITY, NSD_TOLERANCE
 
 NAMES = {"nsd": "NSD", "cldice": "clDice", "hd95": "HD95, px", "object_miss_rate": "objects missed"}

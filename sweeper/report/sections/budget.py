@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import pandas as pd
 
 from sweeper.report import comparisons, tables
-from sweeper.report.columns import FAMILY, LEVEL
 from sweeper.report.cost import cost, devices
 from sweeper.report.document import Document
+from sweeper.report.output.columns import FAMILY, LEVEL
+from sweeper.report.output.typeset import Column, Table, decimal, share, table, word
+from sweeper.report.output.writing import digits, listed, text
 from sweeper.report.section import Section
-from sweeper.report.typeset import Column, Table, decimal, share, table, word
-from sweeper.report.writing import digits, listed, text
 
 
 def budget(document: Document) -> Section:

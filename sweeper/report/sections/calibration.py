@@ -10,13 +10,13 @@ from sweeper.report import calibration as measures
 from sweeper.report import tables
 from sweeper.report.calibration import OVERLAP, PIXEL, Cells
 from sweeper.report.charts.calibration import reliability
-from sweeper.report.columns import FAMILY, LEVEL, rule
 from sweeper.report.document import Document
-from sweeper.report.figure import Figure
+from sweeper.report.inference.statistics import Interval
+from sweeper.report.output.columns import FAMILY, LEVEL, rule
+from sweeper.report.output.figure import Figure
+from sweeper.report.output.typeset import Column, Table, decimal, grid, spread, table, word
+from sweeper.report.output.writing import digits, listed, percent, signed
 from sweeper.report.section import Section
-from sweeper.report.statistics import Interval
-from sweeper.report.typeset import Column, Table, decimal, grid, spread, table, word
-from sweeper.report.writing import digits, listed, percent, signed
 from sweeper.results.margins import PROBABILITY_BINS
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from sweeper.report import tables
-from sweeper.report.columns import rule
 from sweeper.report.comparisons import METRIC_NAMES
 from sweeper.report.document import Document
 from sweeper.report.evidence import ALL
+from sweeper.report.inference.statistics import Interval
+from sweeper.report.output.columns import rule
+from sweeper.report.output.typeset import Cell, Grid, Table, score_cell, table
+from sweeper.report.output.writing import MISSING, listed, percent
 from sweeper.report.section import Section
-from sweeper.report.statistics import Interval
-from sweeper.report.typeset import Cell, Grid, Table, score_cell, table
-from sweeper.report.writing import MISSING, listed, percent
 from sweeper.results.schema import POOLED_METRICS
 
 

@@ -9,14 +9,14 @@ import pandas as pd
 
 from sweeper.report import curves as charts
 from sweeper.report import tables
-from sweeper.report.columns import FAMILY, LEVEL, places, rule
 from sweeper.report.document import Document
-from sweeper.report.figure import Figure
+from sweeper.report.inference.statistics import Interval
 from sweeper.report.measured import select
+from sweeper.report.output.columns import FAMILY, LEVEL, places, rule
+from sweeper.report.output.figure import Figure
+from sweeper.report.output.typeset import Cell, Column, Grid, Table, score_cell, table, word
+from sweeper.report.output.writing import MISSING, percent
 from sweeper.report.section import Section
-from sweeper.report.statistics import Interval
-from sweeper.report.typeset import Cell, Column, Grid, Table, score_cell, table, word
-from sweeper.report.writing import MISSING, percent
 from sweeper.results.schema import CURVE_METRICS
 
 

@@ -7,20 +7,20 @@ from typing import Any
 
 import pandas as pd
 
-from sweeper.report import decision as decisions
-from sweeper.report import decision_words as words
 from sweeper.report.charts import decision as charts
-from sweeper.report.columns import FAMILY, LEVEL, rule
-from sweeper.report.costs import Mistakes, mistakes
-from sweeper.report.decision import NOTHING, RATIOS, ROUND, TIE, UNKNOWN, UNSURE
+from sweeper.report.choice import decision as decisions
+from sweeper.report.choice import decision_words as words
+from sweeper.report.choice.costs import Mistakes, mistakes
+from sweeper.report.choice.decision import NOTHING, RATIOS, ROUND, TIE, UNKNOWN, UNSURE
+from sweeper.report.choice.territories import runs
 from sweeper.report.document import Document
-from sweeper.report.figure import Figure
+from sweeper.report.inference.statistics import Interval
+from sweeper.report.inference.verdict import Verdict
+from sweeper.report.output.columns import FAMILY, LEVEL, rule
+from sweeper.report.output.figure import Figure
+from sweeper.report.output.typeset import Cell, Column, Grid, Table, grid, table, word
+from sweeper.report.output.writing import MISSING, listed, percent, whole
 from sweeper.report.section import Section
-from sweeper.report.statistics import Interval
-from sweeper.report.territories import runs
-from sweeper.report.typeset import Cell, Column, Grid, Table, grid, table, word
-from sweeper.report.verdict import Verdict
-from sweeper.report.writing import MISSING, listed, percent, whole
 from sweeper.results.margins import OFFSETS
 
 

@@ -10,17 +10,17 @@ import numpy as np
 import pandas as pd
 
 from sweeper.report import tables
-from sweeper.report.columns import FAMILY, LEVEL
-from sweeper.report.dial_figures import front_rows, fronts, importance_chart, maps, single_dials
-from sweeper.report.dials import FamilySearch
 from sweeper.report.document import Document
-from sweeper.report.explored import edge_words
-from sweeper.report.figure import Figure
-from sweeper.report.importance import LEAST as LEAST_RANKED
-from sweeper.report.importance import SHUFFLES
+from sweeper.report.output.columns import FAMILY, LEVEL
+from sweeper.report.output.figure import Figure
+from sweeper.report.output.typeset import Column, Table, decimal, table, word
+from sweeper.report.output.writing import MISSING, percent, text
+from sweeper.report.search.dial_figures import front_rows, fronts, importance_chart, maps, single_dials
+from sweeper.report.search.dials import FamilySearch
+from sweeper.report.search.explored import edge_words
+from sweeper.report.search.importance import LEAST as LEAST_RANKED
+from sweeper.report.search.importance import SHUFFLES
 from sweeper.report.section import Section
-from sweeper.report.typeset import Column, Table, decimal, table, word
-from sweeper.report.writing import MISSING, percent, text
 
 EDGES = 8
 """Warnings in words; all of them are in the table."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from sweeper.report.document import Document
-from sweeper.report.multiplicity import ALPHA
+from sweeper.report.inference.multiplicity import ALPHA
+from sweeper.report.inference.statistics import REPS, stretch
 from sweeper.report.section import Section
-from sweeper.report.statistics import REPS, stretch
 
 
 def how(document: Document) -> Section:

@@ -9,14 +9,15 @@ from typing import Any
 import pandas as pd
 
 from sweeper.report import learning as measures
-from sweeper.report import search_budget, tables
+from sweeper.report import tables
 from sweeper.report.charts import learning as charts
-from sweeper.report.columns import FAMILY, LEVEL, sentence
 from sweeper.report.document import Document
-from sweeper.report.figure import Figure
+from sweeper.report.output.columns import FAMILY, LEVEL, sentence
+from sweeper.report.output.figure import Figure
+from sweeper.report.output.typeset import Column, Table, decimal, table, word
+from sweeper.report.output.writing import digits, listed, percent
+from sweeper.report.search import search_budget
 from sweeper.report.section import Section
-from sweeper.report.typeset import Column, Table, decimal, table, word
-from sweeper.report.writing import digits, listed, percent
 
 DRAWN = 12
 """Families whose search is drawn: the best at the hardest level."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pandas as pd
 
 from sweeper.report import literature as published
-from sweeper.report.columns import FAMILY, sentence
 from sweeper.report.document import Document
+from sweeper.report.output.columns import FAMILY, sentence
+from sweeper.report.output.typeset import Cell, Column, Grid, Table, cell, table, word
+from sweeper.report.output.writing import text
 from sweeper.report.section import Section
-from sweeper.report.typeset import Cell, Column, Grid, Table, cell, table, word
-from sweeper.report.writing import text
 
 
 def literature(document: Document) -> Section:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sweeper.report.document import Document
 from sweeper.report.methods import methods as paragraphs
 from sweeper.report.methods import to_text
+from sweeper.report.output.typeset import latex_text
 from sweeper.report.section import Section
-from sweeper.report.typeset import latex_text
 
 
 def methods(document: Document) -> Section:

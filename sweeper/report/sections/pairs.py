@@ -8,20 +8,20 @@ from typing import Any
 import pandas as pd
 
 from sweeper.report import pairs as contests
-from sweeper.report import profiles as profiling
 from sweeper.report import tables
 from sweeper.report.charts import pairs as charts
-from sweeper.report.columns import rule, sentence
 from sweeper.report.document import Document
 from sweeper.report.evidence import POINTS
-from sweeper.report.figure import Figure
-from sweeper.report.multiplicity import ALPHA
+from sweeper.report.inference import profiles as profiling
+from sweeper.report.inference.multiplicity import ALPHA
+from sweeper.report.inference.ranks import FEW, Ranks, cliques, ranks
+from sweeper.report.inference.verdict import Verdict
+from sweeper.report.output.columns import rule, sentence
+from sweeper.report.output.figure import Figure
+from sweeper.report.output.typeset import Cell, Column, Grid, Table, spread, table, word
+from sweeper.report.output.writing import MISSING, digits, listed, p_value, percent
 from sweeper.report.pairs import ALL_LEVELS, Contest, Level
-from sweeper.report.ranks import FEW, Ranks, cliques, ranks
 from sweeper.report.section import Section
-from sweeper.report.typeset import Cell, Column, Grid, Table, spread, table, word
-from sweeper.report.verdict import Verdict
-from sweeper.report.writing import MISSING, digits, listed, p_value, percent
 
 MOST = 20
 """Families the page shows against each other, the best at the hardest level; the files have all."""

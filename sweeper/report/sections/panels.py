@@ -7,15 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from sweeper.report import panel_words, tracks
-from sweeper.report.cases import MissedObject
 from sweeper.report.charts import panels as charts
-from sweeper.report.columns import FAMILY, LEVEL, rule
 from sweeper.report.comparisons import BASELINE
 from sweeper.report.document import Document
-from sweeper.report.figure import Figure
-from sweeper.report.panels import Case, PanelGrid
-from sweeper.report.pictures import (
+from sweeper.report.gallery import panel_words, tracks
+from sweeper.report.gallery.cases import MissedObject
+from sweeper.report.gallery.panels import Case, PanelGrid
+from sweeper.report.gallery.pictures import (
     ERROR_COLORS,
     ERROR_WORDS,
     WRONG,
@@ -27,9 +25,11 @@ from sweeper.report.pictures import (
     photograph,
     tally,
 )
+from sweeper.report.output.columns import FAMILY, LEVEL, rule
+from sweeper.report.output.figure import Figure
+from sweeper.report.output.typeset import Column, Table, decimal, grid, table, word
+from sweeper.report.output.writing import listed, percent
 from sweeper.report.section import Section
-from sweeper.report.typeset import Column, Table, decimal, grid, table, word
-from sweeper.report.writing import listed, percent
 
 MOST = 8
 """Families beyond so many are not shown, but for the baseline; the table has all."""

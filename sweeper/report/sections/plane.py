@@ -7,18 +7,19 @@ from typing import Any
 
 import pandas as pd
 
-from sweeper.report import placing, spans, tables
+from sweeper.report import tables
 from sweeper.report.charts import axes as charts
-from sweeper.report.columns import FAMILY, LEVEL, SHOWN, rule
 from sweeper.report.comparisons import METRIC_NAMES
-from sweeper.report.contradictions import AWARE, PIXEL
 from sweeper.report.document import Document
-from sweeper.report.figure import Figure
+from sweeper.report.inference.statistics import Interval
+from sweeper.report.output.columns import FAMILY, LEVEL, SHOWN, rule
+from sweeper.report.output.figure import Figure
+from sweeper.report.output.typeset import Cell, Column, Table, decimal, grid, score_cell, spread, table, word
+from sweeper.report.output.writing import MISSING, bounds, digits, percent
+from sweeper.report.plane import placing, spans
+from sweeper.report.plane.contradictions import AWARE, PIXEL
+from sweeper.report.plane.spans import F1_PER_ROPE, FEW, FIXED, MEASURED
 from sweeper.report.section import Section
-from sweeper.report.spans import F1_PER_ROPE, FEW, FIXED, MEASURED
-from sweeper.report.statistics import Interval
-from sweeper.report.typeset import Cell, Column, Table, decimal, grid, score_cell, spread, table, word
-from sweeper.report.writing import MISSING, bounds, digits, percent
 
 NAMED = 12
 """Families whose names are written on the measured plane; of more, those in color and those that contradict."""

@@ -9,17 +9,17 @@ import pandas as pd
 
 from sweeper.report import comparisons, curves, survival, tables
 from sweeper.report.charts import points as charts
-from sweeper.report.columns import FAMILY, LEVEL, SHOWN, places, rule, sentence
 from sweeper.report.comparisons import METRIC_NAMES
 from sweeper.report.document import Document
 from sweeper.report.evidence import POINTS
-from sweeper.report.figure import Figure
+from sweeper.report.inference.multiplicity import ALPHA
 from sweeper.report.measured import select
-from sweeper.report.multiplicity import ALPHA
+from sweeper.report.output.columns import FAMILY, LEVEL, SHOWN, places, rule, sentence
+from sweeper.report.output.figure import Figure
+from sweeper.report.output.typeset import Cell, Column, Grid, Table, decimal, grid, spread, table, word
+from sweeper.report.output.writing import MISSING, digits, listed, percent
 from sweeper.report.pairings import dumbbell
 from sweeper.report.section import Section
-from sweeper.report.typeset import Cell, Column, Grid, Table, decimal, grid, spread, table, word
-from sweeper.report.writing import MISSING, digits, listed, percent
 from sweeper.results.schema import MINORITY
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sweeper.report import tables
 from sweeper.report.document import Document
+from sweeper.report.output.typeset import Column, Table, table, word
 from sweeper.report.section import Section
-from sweeper.report.typeset import Column, Table, table, word
 
 
 def provenance(document: Document) -> Section:

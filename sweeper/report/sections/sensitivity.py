@@ -6,18 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from sweeper.report import curves, falls, placing, tables
+from sweeper.report import curves, tables
 from sweeper.report.charts import axes as charts
-from sweeper.report.columns import FAMILY, SHOWN, rule
 from sweeper.report.comparisons import METRIC_NAMES
 from sweeper.report.document import Document
-from sweeper.report.falls import FLOOR
-from sweeper.report.figure import Figure
 from sweeper.report.measured import select
+from sweeper.report.output.columns import FAMILY, SHOWN, rule
+from sweeper.report.output.figure import Figure
+from sweeper.report.output.theme import MOST
+from sweeper.report.output.typeset import Column, Table, decimal, level, spread, table, word
+from sweeper.report.output.writing import digits, percent
+from sweeper.report.plane import falls, placing
+from sweeper.report.plane.falls import FLOOR
 from sweeper.report.section import Section
-from sweeper.report.theme import MOST
-from sweeper.report.typeset import Column, Table, decimal, level, spread, table, word
-from sweeper.report.writing import digits, percent
 from sweeper.results.schema import MINORITY
 
 PANELS = 25

@@ -10,14 +10,14 @@ import pandas as pd
 from sweeper.report import stability as measures
 from sweeper.report import tables
 from sweeper.report.charts import stability as charts
-from sweeper.report.columns import FAMILY, LEVEL, rule, sentence
 from sweeper.report.document import Document
-from sweeper.report.figure import Figure
+from sweeper.report.inference.seeds import deviation_factors
+from sweeper.report.inference.statistics import Interval
+from sweeper.report.output.columns import FAMILY, LEVEL, rule, sentence
+from sweeper.report.output.figure import Figure
+from sweeper.report.output.typeset import Cell, Column, Grid, Table, decimal, grid, score_cell, spread, table, word
+from sweeper.report.output.writing import digits, listed, percent
 from sweeper.report.section import Section
-from sweeper.report.seeds import deviation_factors
-from sweeper.report.statistics import Interval
-from sweeper.report.typeset import Cell, Column, Grid, Table, decimal, grid, score_cell, spread, table, word
-from sweeper.report.writing import digits, listed, percent
 
 LONGEST = 140
 """Letters of a reason that the page shows; the files have all."""

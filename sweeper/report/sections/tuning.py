@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from sweeper.report import comparisons
-from sweeper.report.columns import FAMILY, LEVEL, rule, sentence
 from sweeper.report.document import Document
+from sweeper.report.output.columns import FAMILY, LEVEL, rule, sentence
+from sweeper.report.output.typeset import Column, Table, decimal, spread, table, word
 from sweeper.report.pairings import dumbbell
-from sweeper.report.searched import tunable
+from sweeper.report.search.searched import tunable
 from sweeper.report.section import Section
-from sweeper.report.typeset import Column, Table, decimal, spread, table, word
 
 
 def tuning(document: Document) -> Section:

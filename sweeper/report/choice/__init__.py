@@ -1,0 +1,1 @@
+"""Which configuration costs least, by level and by what a miss costs."""

@@ -1,0 +1,1 @@
+"""Pictures chosen by rule, and recovered curves over the true ones."""

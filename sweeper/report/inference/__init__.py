@@ -1,0 +1,1 @@
+"""Statistics that hold: resampling, tests, verdicts, ranks, profiles. Arrays in, numbers out."""

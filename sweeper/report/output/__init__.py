@@ -1,0 +1,1 @@
+"""From frames and charts to files: type, escaping, figures, templates."""
