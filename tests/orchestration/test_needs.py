@@ -90,21 +90,21 @@ def study(monkeypatch):
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
-        ({}, {"outline"}),
-        ({"mode": Fixed("far")}, {"holes", "images"}),
-        ({"mode": Fixed("none")}, set()),
-        ({"mode": Choice(("near", "none"))}, {"outline"}),
-        ({"side": Choice(("in", "out"))}, {"outline", "holes", "images"}),
-        ({"weight": Fixed(0.0)}, set()),
-        ({"weight": Uniform(0.0, 1.0)}, {"outline"}),
-        ({"mode": Choice(("far", "none")), "weight": Uniform(0.0, 1.0)}, {"holes", "images"}),
-        ({"weight": Complement("alpha"), "alpha": Fixed(1.0)}, set()),
-        ({"weight": Complement("alpha"), "alpha": Uniform(0.5, 1.0)}, {"outline"}),
+        ({}, "outline"),
+        ({"mode": Fixed("far")}, "holes images"),
+        ({"mode": Fixed("none")}, ""),
+        ({"mode": Choice(("near", "none"))}, "outline"),
+        ({"side": Choice(("in", "out"))}, "outline holes images"),
+        ({"weight": Fixed(0.0)}, ""),
+        ({"weight": Uniform(0.0, 1.0)}, "outline"),
+        ({"mode": Choice(("far", "none")), "weight": Uniform(0.0, 1.0)}, "holes images"),
+        ({"weight": Complement("alpha"), "alpha": Fixed(1.0)}, ""),
+        ({"weight": Complement("alpha"), "alpha": Uniform(0.5, 1.0)}, "outline"),
     ],
     ids=str,
 )
 def test_a_family_needs_what_its_reachable_settings_need(study, changed, expected):
-    assert set(reachable_needs(study(narrow=changed))) == expected
+    assert set(reachable_needs(study(narrow=changed))) == {*expected.split()}
 
 
 def test_a_study_needs_what_any_of_its_families_needs_each_once_in_one_order(study):

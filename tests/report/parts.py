@@ -20,6 +20,7 @@ def all_figures(document: Document) -> dict[str, Figure]:
 
 def without_pictures(monkeypatch) -> None:
     """Leave the drawing of files out: it takes a second per figure."""
+    monkeypatch.setattr(Figure, "begin", lambda figure: None)
     monkeypatch.setattr(Figure, "svg", "<svg/>")
     monkeypatch.setattr(Figure, "png", b"")
     monkeypatch.setattr(Figure, "pdf", b"")
