@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,10 @@ import pyarrow.parquet as pq
 from sweeper.errors import ResultsError, suggest
 from sweeper.results import mlflow_layout as layout
 from sweeper.results.assemble import assemble
+from sweeper.results.meta import to_json
 from sweeper.results.mlflow_client import configure, connect, one_line, redact, search_runs, sqlite_path
 from sweeper.results.record import ReliabilityBin, Score, TrialRecord
+from sweeper.results.recorded import check
 from sweeper.results.results import Results
 from sweeper.results.schema import MARGINS
 
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 
 DOWNLOADS = 8
 """Artifacts fetched at once; a fetch is latency, not work."""
+
+ROWS = 50_000_000
+"""Rows that a trial's table may have: a small file may pretend to hold any number."""
 
 
 def load(tracking_uri: str, experiment: str, *, study: str | None = None) -> Results:
@@ -39,7 +45,7 @@ def load(tracking_uri: str, experiment: str, *, study: str | None = None) -> Res
     Args:
         tracking_uri: Address of a store or server, e.g. `sqlite:////abs/mlflow.db` or `http://host:5000`.
         experiment: Its name.
-        study: Which study, where the experiment holds several.
+        study: Which study, where the experiment holds several: its name, or the id of its run.
 
     Raises: ResultsError when there is no such experiment or study, when trials of a finished study are missing, when a
         run was not written by sweeper or lost its artifacts, or when MLflow cannot be read.
@@ -52,7 +58,7 @@ def load(tracking_uri: str, experiment: str, *, study: str | None = None) -> Res
         client = connect(tracking_uri)
         experiment_id = _experiment_id(client, experiment)
         study_run = _study_run(client, experiment_id, experiment, study)
-        meta = json.loads(_artifact(client, study_run, layout.META_FILE, Path(scratch)).read_text(encoding="utf-8"))
+        meta = _meta(client, study_run, Path(scratch))
         by_key = _trial_runs(client, experiment_id, study_run)
         runs = _of_the_study(by_key, meta.get("trials"), experiment)
         with ThreadPoolExecutor(DOWNLOADS) as pool:
@@ -70,10 +76,16 @@ def _experiment_id(client: MlflowClient, name: str) -> str:
 
 
 def _study_run(client: MlflowClient, experiment_id: str, experiment: str, study: str | None) -> Run:
-    runs = list(search_runs(client, experiment_id, f"tags.`{layout.KIND}` = 'study'"))
-    by_name: dict[str, Run] = {}
-    for run in runs:  # oldest first: a duplicate made by two writers at once is the younger
-        by_name.setdefault(run.data.tags.get(layout.STUDY, ""), run)
+    """Return the run of the study meant: by name, or by id where several run folders have a study of one name."""
+    by_name: dict[str, dict[str, Run]] = {}
+    for run in search_runs(client, experiment_id, f"tags.`{layout.KIND}` = 'study'"):
+        if run.info.run_id == study:
+            return run
+        folders = by_name.setdefault(run.data.tags.get(layout.STUDY, ""), {})
+        folder = run.data.tags.get(layout.RUN_FOLDER, "")
+        # Of one folder the oldest with contents: a duplicate is a request that was carried out twice.
+        if folder not in folders or not folders[folder].data.params:
+            folders[folder] = run
     if not by_name:
         raise ResultsError(
             f"the MLflow experiment {experiment!r} holds no study of sweeper; give the experiment of a study"
@@ -84,7 +96,36 @@ def _study_run(client: MlflowClient, experiment_id: str, experiment: str, study:
         )
     if study is not None and study not in by_name:
         raise ResultsError(f"the MLflow experiment {experiment!r} holds no study {study!r}; {suggest(study, by_name)}")
-    return next(iter(by_name.values())) if study is None else by_name[study]
+    runs = list(by_name[next(iter(by_name)) if study is None else study].values())
+    if len(runs) > 1:
+        ids = ", ".join(f"{run.info.run_id} of {_day(run)}" for run in runs)
+        raise ResultsError(
+            f"the MLflow experiment {experiment!r} holds {len(runs)} studies of this name, from different run folders; "
+            f"choose by the id of the run: {ids}"
+        )
+    return runs[0]
+
+
+def _day(run: Run) -> str:
+    return datetime.fromtimestamp((run.info.start_time or 0) / 1000, UTC).date().isoformat()
+
+
+def _meta(client: MlflowClient, study_run: Run, scratch: Path) -> dict[str, Any]:
+    """Return the study's meta data. Raises: ResultsError where it is no meta data."""
+    path = _artifact(client, study_run, layout.META_FILE, scratch)
+    try:
+        meta = json.loads(path.read_text(encoding="utf-8"))
+        keys = meta.get("trials")
+        if not (keys is None or (isinstance(keys, list) and all(isinstance(key, str) for key in keys))):
+            raise ValueError("its trials are no list of keys")
+        to_json(meta)
+    except (OSError, ValueError, AttributeError, RecursionError, ResultsError) as error:
+        raise ResultsError(
+            f"the MLflow run {study_run.info.run_id} ({study_run.info.run_name}) has no readable {layout.META_FILE} "
+            f"({type(error).__name__}: {one_line(error)}); run the same `sweeper run` or `sweeper sync RUN` again, or "
+            "report from the Parquet files of the run folder: `sweeper report RUN`"
+        ) from error
+    return dict(meta)
 
 
 def _trial_runs(client: MlflowClient, experiment_id: str, study_run: Run) -> dict[str, Run]:
@@ -128,8 +169,11 @@ def _read_trial(client: MlflowClient, run: Run, scratch: Path) -> tuple[TrialRec
             scores=tuple(scores),
             reliability=tuple(ReliabilityBin(**row) for row in _packed(layout.RELIABILITY, tags)),
         )
+        check(record)
+        if record.key != tags.get(layout.TRIAL_KEY):
+            raise ValueError(f"its record is of trial {record.key}")
         return record, _margins(client, run, fields, scratch)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ResultsError(
             f"the MLflow run {run.info.run_id} ({run.info.run_name}) is not as this version of sweeper writes it "
             f"({type(error).__name__}: {one_line(error)}); restore its tags and artifacts from a copy of the MLflow "
@@ -162,7 +206,12 @@ def _margins(client: MlflowClient, run: Run, fields: dict[str, Any], scratch: Pa
         return MARGINS.empty_table()
     found = _table(client, run, layout.MARGINS_FILE, scratch)
     keys = pa.array([fields["trial"]["key"]] * len(found), pa.string())
-    return found.add_column(0, MARGINS.field("key"), keys).cast(MARGINS)
+    table = found.add_column(0, MARGINS.field("key"), keys).cast(MARGINS)
+    table.validate(full=True)
+    empty = [field.name for field in MARGINS if not field.nullable and table[field.name].null_count]
+    if empty:
+        raise ValueError(f"{layout.MARGINS_FILE} lacks values of {', '.join(empty)}")
+    return table
 
 
 def _joined(by_key: Mapping[str, pa.Table], trials: pa.Table) -> pa.Table:
@@ -174,8 +223,11 @@ def _table(client: MlflowClient, run: Run, name: str, scratch: Path) -> pa.Table
     """Read a Parquet artifact of a trial. Raises: ValueError where it is damaged."""
     path = _artifact(client, run, name, scratch)
     try:
-        return pq.read_table(path, partitioning=None)
-    except pa.ArrowException as error:
+        with pq.ParquetFile(path) as file:
+            if file.metadata.num_rows > ROWS:
+                raise ValueError(f"{name} has {file.metadata.num_rows} rows")
+            return file.read()
+    except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{name} is damaged: {one_line(error)}") from error
 
 
@@ -196,12 +248,16 @@ def _artifact(client: MlflowClient, run: Run, name: str, scratch: Path) -> Path:
 
 @contextmanager
 def _told_in_one_line(uri: str) -> Iterator[None]:
+    import requests
+    import urllib3
+    from google.protobuf.json_format import ParseError  # type: ignore[import-untyped]
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
+    lines = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, json.JSONDecodeError, ParseError)
     try:
         yield
-    except (MlflowException, SQLAlchemyError) as error:
+    except (MlflowException, SQLAlchemyError, *lines) as error:
         raise ResultsError(
             f"{redact(uri)}: MLflow cannot be read ({one_line(error)}); check the address and that the server runs"
         ) from error

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
+
+from sweeper.results.mlflow_secrets import one_line as one_line
+from sweeper.results.mlflow_secrets import redact as redact
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -19,6 +21,8 @@ DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    # A server may ask for an hour; whoever waits here has other things to do, and tries again by itself.
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     # Standard output is for answers; progress is the command line's to show.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -29,10 +33,6 @@ DEFAULTS = {
 
 PAGE = 200
 """Runs per request: with hundreds of metrics each, a few megabytes."""
-
-_USER_AND_PASSWORD = re.compile(r"(://[^\s/:@]*):\S*@")
-_TOKEN = re.compile(r"://[^\s/:@]+@")
-_SECRET_FIELD = re.compile(r"(?i)\b(password|passwd|pwd|token|secret)=[^&\s'\"]+")
 
 
 def connect(uri: str) -> MlflowClient:
@@ -80,17 +80,3 @@ def search_runs(client: MlflowClient, experiment_id: str, condition: str, *, del
         token = page.token
         if not token:
             return
-
-
-def redact(text: str) -> str:
-    """Return `text` with the passwords and tokens of all addresses in it replaced by `***`."""
-    text = _USER_AND_PASSWORD.sub(r"\1:***@", text)
-    text = _TOKEN.sub("://***@", text)
-    return _SECRET_FIELD.sub(r"\1=***", text)
-
-
-def one_line(error: BaseException, limit: int = 300) -> str:
-    """Return the first line of an error's text, redacted and at most `limit` characters long."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = redact(lines[0] if lines else type(error).__name__)
-    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from sweeper.errors import TrackingError
 from sweeper.results import mlflow_layout as layout
 from sweeper.results.mlflow_client import DEFAULTS, connect, redact, search_runs, sqlite_path
+from sweeper.tracking.identity import known_identity
 from sweeper.tracking.view import page_path
 
 
@@ -36,10 +38,13 @@ def browse_environment(uri: str) -> dict[str, str]:
     }
 
 
-def study_page(uri: str, experiment: str, study: str) -> str:
+def study_page(uri: str, experiment: str, study: str, run_folder: Path | None = None) -> str:
     """Return the path of a study's page, one row per family, on a server of the store at `uri`; "" before it is there.
 
     The store is only read.
+
+    Args:
+        run_folder: Whose study is meant, where several have one of this name.
     """
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
@@ -52,8 +57,10 @@ def study_page(uri: str, experiment: str, study: str) -> str:
         found = client.get_experiment_by_name(experiment)
         if found is None:
             return ""
+        own = None if run_folder is None else known_identity(run_folder)
         for run in search_runs(client, found.experiment_id, f"tags.`{layout.KIND}` = 'study'"):
-            if run.data.tags.get(layout.STUDY) == study:
+            tags = run.data.tags
+            if tags.get(layout.STUDY) == study and (own is None or tags.get(layout.RUN_FOLDER, own) == own):
                 return page_path(found.experiment_id, run.info.run_id)
     except (MlflowException, SQLAlchemyError):
         return ""  # the server will say what is wrong with the store

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from types import TracebackType
 
+from sweeper.errors import SweeperError
 from sweeper.results.mlflow_client import one_line
 from sweeper.results.record import TrialRecord
-from sweeper.tracking.door import Tracker, TrackerUnreachable
+from sweeper.tracking.door import Tracker, TrackerDeleted, TrackerUnreachable
 from sweeper.tracking.journal import Journal
 
 FIRST_PAUSE = 1.0
@@ -19,12 +21,18 @@ class Courier:
     """A tracker that is never in the way: a trial is in the journal when `record` returns, and travels on by itself.
 
     One daemon thread opens the tracker and delivers in order. When that fails it tries again after 1, 2, 4, ... 60
-    seconds, with the trials that were refused last. What is not delivered when the process ends is left to the next
-    courier or to `sync`.
+    seconds, with the trials that were refused last, and opens the tracker anew when it fails twice in a row. What is
+    not delivered when the process ends is left to the next courier or to `sync`.
     """
 
     def __init__(
-        self, journal: Journal, make_tracker: Callable[[], Tracker], target: str, *, first_pause: float = FIRST_PAUSE
+        self,
+        journal: Journal,
+        make_tracker: Callable[[], Tracker],
+        target: str,
+        *,
+        say: Callable[[str], None] = lambda text: None,
+        first_pause: float = FIRST_PAUSE,
     ) -> None:
         """Start delivering what `journal` holds.
 
@@ -32,16 +40,21 @@ class Courier:
             journal: Where trials are recorded first.
             make_tracker: Opens the tracker; called in the courier's thread, again after a failure.
             target: Id under which the journal notes what the tracker has, made by `uri.target_id`.
+            say: Told, in the courier's thread, what a user should know while the study runs: that the tracker takes
+                nothing, that it does again, and what was deleted in it. Each once.
             first_pause: Seconds before the first new attempt; doubled from one failure to the next.
         """
         self._journal = journal
         self._make_tracker = make_tracker
         self._target = target
+        self._say = say
         self._first_pause = first_pause
         self._there = journal.delivered(target)
         self._refused: set[str] = set()
+        self._said: set[str] = set()
         self._wake = threading.Event()
         self._closing = threading.Event()
+        self._abandoned = threading.Event()
         self._last_error: str | None = None
         self._thread = threading.Thread(target=self._run, daemon=True, name="sweeper-courier")
         self._thread.start()
@@ -69,10 +82,16 @@ class Courier:
         return self._last_error
 
     def close(self, timeout: float = 30.0) -> int:
-        """Make one last attempt to deliver, for at most `timeout` seconds, and return how many trials are left."""
+        """Make one last attempt to deliver, for at most `timeout` seconds, and return how many trials are left.
+
+        A thread that waits for an answer then is left behind; it delivers nothing more and ends by itself.
+        """
         self._closing.set()
         self._wake.set()
-        self._thread.join(timeout)
+        try:
+            self._thread.join(timeout)
+        finally:  # also when whoever waits here is interrupted
+            self._abandoned.set()
         return self.pending
 
     def __enter__(self) -> Courier:
@@ -85,33 +104,61 @@ class Courier:
 
     def _run(self) -> None:
         tracker: Tracker | None = None
-        pause = self._first_pause
+        pause, failures, away = self._first_pause, 0, False
         while True:
             self._wake.clear()
             last = self._closing.is_set()
+            before = len(self._there)
             try:
                 tracker = tracker or self._open()
                 self._deliver(tracker)
+                self._pass_on(tracker.noticed)
                 failed = bool(self._refused)
             except Exception as error:  # whatever a tracker does, the study goes on
-                self._last_error = one_line(error)
-                tracker, failed = None, True
+                self._last_error, failed = one_line(error), True
+                if len(self._there) > before:
+                    pause, failures = self._first_pause, 0
+                failures += 1
+                # What was deleted stays so until someone hears of it; anything else may be over in a second.
+                lasting = failures > 1 or isinstance(error, TrackerDeleted)
+                if lasting or not isinstance(error, TrackerUnreachable):
+                    tracker = None
+                if lasting and not away:
+                    away = True
+                    self._tell(f"{self._last_error}; trials go on, and are sent to MLflow when it takes them again")
             if last:
                 return
             if failed:
                 self._closing.wait(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
             else:
-                self._last_error, pause = None, self._first_pause
+                if away:
+                    self._tell("MLflow takes trials again; none is lost")
+                self._last_error, pause, failures, away = None, self._first_pause, 0, False
                 self._wake.wait()
+
+    def _pass_on(self, noticed: Iterable[str]) -> None:
+        for text in noticed:
+            if text not in self._said:
+                self._said.add(text)
+                self._tell(text)
+
+    def _tell(self, text: str) -> None:
+        with suppress(Exception):  # a terminal that is gone
+            if not self._abandoned.is_set():
+                self._say(text)
 
     def _open(self) -> Tracker:
         """Open the tracker and learn what it has: the journal's marks may be older or younger than its contents."""
         tracker = self._make_tracker()
-        self._there = set(tracker.finished())
-        self._refused -= self._there  # an answer that was lost looked like a refusal
-        for key in self._there & self._journal.finished():
-            self._journal.mark_delivered(self._target, key)
+        there = set(tracker.finished())
+        gone = len((self._there & self._journal.finished()) - there)
+        if gone:
+            self._tell(f"MLflow lost {gone} of the trials it had; what it lost is sent again")
+        self._there = there
+        self._refused -= there  # an answer that was lost looked like a refusal
+        for key in there & self._journal.finished():
+            self._mark(key)
         return tracker
 
     def _deliver(self, tracker: Tracker) -> None:
@@ -121,14 +168,21 @@ class Courier:
         """
         waiting = [key for key in self._journal.recorded() if key not in self._there]
         for key in sorted(waiting, key=self._refused.__contains__):
+            if self._abandoned.is_set():
+                return
             try:
                 tracker.record(self._journal.read(key))
                 self._there.add(key)
                 self._refused.discard(key)
-                self._journal.mark_delivered(self._target, key)
+                self._mark(key)
             except TrackerUnreachable:
                 self._refused.add(key)
                 raise
             except Exception as error:  # as above; the next trial may be fine
                 self._refused.add(key)
                 self._last_error = one_line(error)
+
+    def _mark(self, key: str) -> None:
+        """Note a delivery. Where that fails, as on a full disk, the next courier asks the tracker what it has."""
+        with suppress(SweeperError):
+            self._journal.mark_delivered(self._target, key)

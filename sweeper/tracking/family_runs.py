@@ -21,6 +21,7 @@ from sweeper.tracking.family_scores import (
 )
 from sweeper.tracking.mlflow_batches import log
 from sweeper.tracking.mlflow_entries import Point, family_params
+from sweeper.tracking.mlflow_runs import make, only
 from sweeper.tracking.outcome import FamilyOutcome
 from sweeper.tracking.study_info import StudyInfo
 
@@ -56,6 +57,8 @@ class FamilyRuns:
         self._study = study
         self._rows: dict[str, _Row] = {}
         self._recorded: dict[str, dict[str, TrialSummary]] | None = None
+        self.noticed: list[str] = []
+        """Rows that were deleted and are made anew, one sentence each."""
 
     def open(self, record: TrialRecord) -> str:
         """Return the id of the run of a trial's family, which is made where it is missing."""
@@ -71,7 +74,14 @@ class FamilyRuns:
 
     def find(self, family: str) -> Run | None:
         """Return the run of a family as it stands, or None."""
-        return next((run for run in self._all() if run.data.tags.get(layout.FAMILY) == family), None)
+        found = self._of(family)
+        return only(self._client, found, _is_shown) if found else None
+
+    def forget(self, family: str) -> None:
+        """Look a family's run up again when it is next asked for: it may have been deleted."""
+        row = self._rows.pop(family, None)
+        if row is not None:
+            self._recorded = {**(self._recorded or {}), family: row.trials}
 
     def add(self, record: TrialRecord) -> None:
         """Bring the scores of a trial's family up to date; `open` was called with the record before."""
@@ -101,14 +111,25 @@ class FamilyRuns:
             yield run
 
     def _all(self) -> Iterator[Run]:
+        """Yield the run of every family."""
+        families = dict.fromkeys(run.data.tags.get(layout.FAMILY) for run in self._rows_found())
+        for family in families:
+            run = None if family is None else self.find(family)
+            if run is not None:
+                yield run
+
+    def _of(self, family: str) -> list[Run]:
+        return [run for run in self._rows_found() if run.data.tags.get(layout.FAMILY) == family]
+
+    def _rows_found(self, *, deleted: bool = False) -> Iterator[Run]:
         """Yield the family runs, oldest first, leaving out those of one stage that earlier versions made."""
-        for run in self._runs("family"):
+        for run in self._runs("family", deleted=deleted):
             if layout.STAGE not in run.data.tags:
                 yield run
 
-    def _runs(self, kind: str) -> Iterator[Run]:
+    def _runs(self, kind: str, *, deleted: bool = False) -> Iterator[Run]:
         condition = f"tags.`{layout.STUDY_RUN}` = '{self._study_run}' and tags.`{layout.KIND}` = '{kind}'"
-        return search_runs(self._client, self._experiment_id, condition)
+        return search_runs(self._client, self._experiment_id, condition, deleted=deleted)
 
     def _create(self, family: str) -> Run:
         tags = {
@@ -119,7 +140,18 @@ class FamilyRuns:
             layout.PARENT: self._study_run,
             "mlflow.source.name": "sweeper",
         }
-        return self._client.create_run(self._experiment_id, tags=tags, run_name=family)
+        run = make(self._client, self._experiment_id, lambda: self._of(family), name=family, tags=tags, holds=_is_shown)
+        if any(one.data.tags.get(layout.FAMILY) == family for one in self._rows_found(deleted=True) if _is_gone(one)):
+            self.noticed.append(f"the run of family {family} was deleted in MLflow and is made anew")
+        self._adopt(family, run.info.run_id)
+        return run
+
+    def _adopt(self, family: str, run_id: str) -> None:
+        """Put the trials of a family under its run: those of a run that was deleted hang in the air."""
+        for trial in self._runs("trial"):
+            tags = trial.data.tags
+            if tags.get(layout.FAMILY) == family and tags.get(layout.PARENT) != run_id:
+                self._client.set_tag(trial.info.run_id, layout.PARENT, run_id)
 
     def _summaries(self) -> dict[str, dict[str, TrialSummary]]:
         """Return the summaries of all trials recorded whole, by family and key."""
@@ -170,3 +202,12 @@ class FamilyRuns:
         row.latest = max(round(time.time() * 1000), row.latest + 1)
         seconds = (row.latest - row.run.info.start_time) / 1000
         log(self._client, row.run, {}, [Point(name, value, step, seconds) for name, step, value in values])
+
+
+def _is_shown(row: Run) -> bool:
+    """Whether a family's run shows anything; one that was made twice does not."""
+    return bool(row.data.metrics)
+
+
+def _is_gone(run: Run) -> bool:
+    return str(run.info.lifecycle_stage) == "deleted"

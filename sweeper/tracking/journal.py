@@ -14,7 +14,9 @@ from typing import Any
 
 from sweeper.errors import RunFolderError, SweeperError
 from sweeper.results.record import TrialRecord
+from sweeper.results.recorded import from_json
 from sweeper.tracking.log import ChecksummedLog
+from sweeper.tracking.payload import pack, unpack
 
 RECORDS_FILE = "trials.log"
 
@@ -52,7 +54,7 @@ class Journal:
                 f"trial {record.key} of {record.family} cannot be recorded: {_culprit(record) or error}; "
                 "give undefined values as None, numbers as plain int or float"
             ) from error
-        self._trials.append(record.key, line)
+        self._trials.append(record.key, pack(line))
 
     def records(self) -> list[TrialRecord]:
         """Return all recorded trials in the order they were recorded."""
@@ -61,16 +63,22 @@ class Journal:
     def read(self, key: str) -> TrialRecord:
         """Return one recorded trial.
 
-        Raises: KeyError when there is none of that key, RunFolderError when another version of sweeper wrote it.
+        Raises: KeyError when there is none of that key, RunFolderError when it cannot be used: written by another
+            version of sweeper or by someone else, or damaged since.
         """
         line = self._trials.read(key)
         try:
-            return TrialRecord.from_json(line)
-        except (TypeError, ValueError, KeyError) as error:
+            record = from_json(unpack(line))
+        except ValueError as error:
             raise RunFolderError(
-                f"{self._trials.path}: trial {key} was recorded by another version of sweeper ({error}); "
-                "use that version, or another run folder"
+                f"{self._trials.path}: trial {key} was recorded by another version of sweeper, or not by sweeper "
+                f"({error}); use that version, or another run folder"
             ) from error
+        if record.key != key:
+            raise RunFolderError(
+                f"{self._trials.path}: the line of trial {key} holds trial {record.key}; restore the file from a copy"
+            )
+        return record
 
     def recorded(self) -> list[str]:
         """Return the keys of all recorded trials in the order they were recorded."""

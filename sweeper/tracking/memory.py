@@ -12,6 +12,7 @@ class MemoryTracker:
     """Keeps each trial once, in the order of arrival."""
 
     records: list[TrialRecord] = field(default_factory=list)
+    noticed: list[str] = field(default_factory=list)
 
     def record(self, record: TrialRecord) -> None:
         if record.key not in self.finished():

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,13 +21,15 @@ from sweeper.results.assemble import assemble
 from sweeper.results.mlflow_client import configure, connect, one_line, redact, search_runs, sqlite_path
 from sweeper.results.record import TrialRecord
 from sweeper.tracking.champion import Registered, register
-from sweeper.tracking.door import TrackerUnreachable
+from sweeper.tracking.door import TrackerDeleted, TrackerUnreachable
 from sweeper.tracking.family_runs import FamilyRuns
+from sweeper.tracking.identity import identity
 from sweeper.tracking.mlflow_batches import log
 from sweeper.tracking.mlflow_entries import TrialEntry, study_params, trial_entry
+from sweeper.tracking.mlflow_runs import make, only
 from sweeper.tracking.models import ModelFiles, log_model
 from sweeper.tracking.outcome import StudyOutcome
-from sweeper.tracking.study_info import StudyInfo
+from sweeper.tracking.study_info import SCRATCH, StudyInfo
 from sweeper.tracking.uri import artifact_location, check
 from sweeper.tracking.view import view_tag
 
@@ -45,10 +49,20 @@ class MlflowTracker:
     A trial's run is found by its key before one is made, and closed last: a run cut short by a crash is completed by
     the next delivery, never doubled. Times are derived from the run's start, so that logging twice is logging once.
     One process records a study at a time; any number may read it.
+
+    What was deleted in MLflow: a trial stays deleted; the row of a family is made anew; under a deleted study or
+    experiment nothing is recorded until it is restored. What is deleted for good is recorded again.
     """
 
-    def __init__(self, uri: str, experiment: str, study: StudyInfo) -> None:
+    def __init__(self, uri: str, experiment: str, study: StudyInfo, *, within: float | None = None) -> None:
         """Open the experiment and the study's run in it, making them where they are missing.
+
+        Args:
+            uri: Address of the store or server.
+            experiment: Its name.
+            study: What is recorded.
+            within: Seconds from now after which MLflow counts as unreachable, where someone waits for all that is to
+                be done; a request that is under way then is seen through. No limit by default.
 
         Raises: TrackingError when the address cannot be used or MLflow refuses, TrackerUnreachable when it stops
             answering.
@@ -59,32 +73,56 @@ class MlflowTracker:
             database.parent.mkdir(parents=True, exist_ok=True)
         self._uri = uri
         self._study = study
+        self._noticed: list[str] = []
+        self._deadline = math.inf if within is None else time.monotonic() + within
         with self._errors_told():
             self._client = connect(uri)
             self._experiment_id = self._open_experiment(experiment)
             self._study_run = self._open_study()
             self._families = FamilyRuns(self._client, self._experiment_id, self._study_run, study)
 
+    @property
+    def noticed(self) -> Sequence[str]:
+        """What was found deleted in MLflow, one sentence each."""
+        return [*self._noticed, *self._families.noticed]
+
     def finished(self) -> set[str]:
         """Return the keys of all trials recorded whole, those a user deleted in MLflow among them."""
         with self._errors_told():
-            return {run.data.tags[layout.TRIAL_KEY] for run in self._trials(deleted=True) if _is_whole(run)}
+            whole: dict[str, bool] = {}
+            half: list[tuple[str, str]] = []
+            for run in self._trials(deleted=True):
+                key, active = run.data.tags.get(layout.TRIAL_KEY, ""), _is_active(run)
+                if _is_whole(run):
+                    whole[key] = whole.get(key, False) or active
+                elif active:
+                    half.append((key, run.info.run_id))
+            for key, run_id in half:
+                if whole.get(key):  # asked for once, made twice
+                    self._client.delete_run(run_id)
+        if deleted := sum(not active for active in whole.values()):
+            trials = "1 trial was" if deleted == 1 else f"{deleted} trials were"
+            self._notice(f"{trials} deleted in MLflow and not sent again; what should count can be restored there")
+        return set(whole)
 
     def record(self, record: TrialRecord) -> None:
         """Record one trial with its files, and bring its family's scores up to date.
 
-        Raises: TrackerUnreachable when MLflow does not answer, TrackingError when it refuses this trial.
+        Raises: TrackerUnreachable when MLflow does not answer, TrackerDeleted when the study was deleted in it,
+            TrackingError when it refuses this trial.
         """
         entry = trial_entry(record, self._study)
-        with self._errors_told():
-            parent = self._families.open(record)
-            known = list(self._trials(deleted=True, key=record.key))
-            if any(_is_whole(run) for run in known):
-                return
-            active = (run for run in known if run.info.lifecycle_stage == "active")  # a deleted run takes no writes
-            run = next(active, None) or self._create_trial(record, entry, parent)
-            self._fill_trial(run, record, entry)
-            self._families.add(record)
+        try:
+            with self._errors_told():
+                self._see_that_the_study_is_there()
+                parent = self._families.open(record)
+                run = self._open_trial(record, entry, parent)
+                if run is not None:
+                    self._fill_trial(run, record, entry)
+                    self._families.add(record)
+        except TrackingError:
+            self._families.forget(record.family)
+            raise
 
     def conclude(
         self,
@@ -107,14 +145,15 @@ class MlflowTracker:
 
         Raises: TrackerUnreachable when MLflow does not answer, TrackingError when it refuses.
         """
+        self.finished()  # leaves every trial there once
         with self._errors_told():
+            self._see_that_the_study_is_there()
             if meta is not None:
                 self._log_meta(self._study_run, meta)
             for path in files:
-                if path.is_dir():
-                    self._client.log_artifacts(self._study_run, str(path), path.name)
-                elif path.exists():
-                    self._client.log_artifact(self._study_run, str(path))
+                for file, place in _files(path):
+                    self._see_that_there_is_time()
+                    self._client.log_artifact(self._study_run, str(file), place)
             outcome = outcome or StudyOutcome()
             keys = (self._study.meta if meta is None else meta).get("trials")
             for run in self._families.settle(set(keys) if isinstance(keys, list) else None, outcome.families):
@@ -136,7 +175,7 @@ class MlflowTracker:
             run = next((run for run in self._trials(deleted=False, key=model.key) if _is_whole(run)), None)
             if run is None:
                 raise TrackingError(f"{redact(self._uri)}: has no trial {model.key}; send it with `sweeper sync RUN`")
-            model_id = log_model(self._client, self._experiment_id, run.info.run_id, model)
+            model_id = log_model(self._client, self._experiment_id, run.info.run_id, model, scratch=self._study.folder)
             uri = f"models:/{model_id}"
             family = self._families.find(model.family) if best else None
             if family is not None and family.data.tags.get(layout.MODEL) != uri:
@@ -169,24 +208,38 @@ class MlflowTracker:
                 if found is None:  # else another client was faster
                     raise error
         if found.lifecycle_stage != "active":
-            raise TrackingError(
+            raise TrackerDeleted(
                 f"{redact(self._uri)}: the experiment {name!r} was deleted; restore it in MLflow, "
                 "or set tracking.experiment to another name"
             )
+        if not found.experiment_id:
+            raise TrackerUnreachable("MLflow gave an answer without content")
         return str(found.experiment_id)
 
     def _open_study(self) -> str:
-        known = [
-            run
-            for run in search_runs(self._client, self._experiment_id, f"tags.`{layout.KIND}` = 'study'")
-            if run.data.tags.get(layout.STUDY) == self._study.name  # a user's word, which may hold a quote
-        ]
+        own = identity(self._study.folder)
+        known = self._studies(own)
         if known:
-            run = known[0]
+            run = only(self._client, known, self._has_runs)
         else:
-            tags = {layout.KIND: "study", layout.STUDY: self._study.name, "mlflow.source.name": "sweeper"}
-            run = self._client.create_run(self._experiment_id, tags=tags, run_name=self._study.name)
+            self._refuse_if_deleted(own)
+            tags = {
+                layout.KIND: "study",
+                layout.STUDY: self._study.name,
+                layout.RUN_FOLDER: own,
+                "mlflow.source.name": "sweeper",
+            }
+            run = make(
+                self._client,
+                self._experiment_id,
+                lambda: self._studies(own),
+                name=self._study.name,
+                tags=tags,
+                holds=self._has_runs,
+            )
         run_id = str(run.info.run_id)
+        if layout.RUN_FOLDER not in run.data.tags:
+            self._client.set_tag(run_id, layout.RUN_FOLDER, own)
         self._log_study_params(run)
         self._log_meta(run_id, self._study.meta)
         self._client.log_text(run_id, self._study.yaml, layout.STUDY_FILE)
@@ -195,6 +248,50 @@ class MlflowTracker:
         if view is not None:
             self._client.set_experiment_tag(self._experiment_id, *view)
         return run_id
+
+    def _studies(self, own: str, *, deleted: bool = False) -> list[Run]:
+        """Return the runs of this study: of this run folder, else one of its name that is nobody's."""
+        found = search_runs(self._client, self._experiment_id, f"tags.`{layout.KIND}` = 'study'", deleted=deleted)
+        named = [run for run in found if run.data.tags.get(layout.STUDY) == self._study.name]  # it may hold a quote
+        ours = [run for run in named if run.data.tags.get(layout.RUN_FOLDER) == own]
+        return ours or [run for run in named if layout.RUN_FOLDER not in run.data.tags]
+
+    def _has_runs(self, study: Run) -> bool:
+        condition = f"tags.`{layout.STUDY_RUN}` = '{study.info.run_id}'"
+        return bool(self._client.search_runs([self._experiment_id], condition, max_results=1))
+
+    def _refuse_if_deleted(self, own: str) -> None:
+        """Stay away from a study that was deleted: whoever did that would find its trials back, and twice."""
+        for run in self._studies(own, deleted=True):
+            if run.data.tags.get(layout.RUN_FOLDER) == own:
+                raise TrackerDeleted(
+                    f"{redact(self._uri)}: the run of study {self._study.name!r} ({run.info.run_id}) was deleted; "
+                    "restore it in MLflow, or set tracking.experiment to another name"
+                )
+
+    def _see_that_the_study_is_there(self) -> None:
+        """MLflow itself would go on under a study that is not."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            active = _is_active(self._client.get_run(self._study_run))
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                raise TrackerDeleted("the study's run is no longer in MLflow; it is made anew") from error
+            raise
+        if not active:
+            raise TrackerDeleted(
+                f"{redact(self._uri)}: the run of study {self._study.name!r} ({self._study_run}) was deleted; "
+                "restore it in MLflow, or set tracking.experiment to another name"
+            )
+
+    def _see_that_there_is_time(self) -> None:
+        if time.monotonic() > self._deadline:
+            raise TrackerUnreachable(f"{redact(self._uri)}: answers too slowly; send the rest with `sweeper sync RUN`")
+
+    def _notice(self, text: str) -> None:
+        if text not in self._noticed:
+            self._noticed.append(text)
 
     def _log_study_params(self, run: Run) -> None:
         """Log the study's settings. MLflow never changes a parameter: one that differs now is noted in a tag."""
@@ -215,11 +312,29 @@ class MlflowTracker:
             self._client.set_tag(self._study_run, layout.NOTE, answer)
         self._client.set_tag(self._study_run, layout.ANSWER, answer)
 
-    def _create_trial(self, record: TrialRecord, entry: TrialEntry, parent: str) -> Run:
-        tags = {**entry.tags, layout.STUDY_RUN: self._study_run, layout.PARENT: parent}
-        return self._client.create_run(
-            self._experiment_id, start_time=_milliseconds(record.started), tags=tags, run_name=entry.name
-        )
+    def _open_trial(self, record: TrialRecord, entry: TrialEntry, parent: str) -> Run | None:
+        """Return the run of a trial that is to be filled, or None where the trial is recorded whole."""
+        known = list(self._trials(deleted=True, key=record.key))
+        if any(_is_whole(run) for run in known):
+            return None
+
+        def active() -> list[Run]:
+            return list(self._trials(deleted=False, key=record.key))
+
+        begun = [run for run in known if _is_active(run)]  # a deleted run takes no writes
+        if begun:
+            run = only(self._client, begun, _is_whole)
+        else:
+            tags = {**entry.tags, layout.STUDY_RUN: self._study_run, layout.PARENT: parent}
+            start = _milliseconds(record.started)
+            run = make(
+                self._client, self._experiment_id, active, name=entry.name, tags=tags, start_time=start, holds=_is_whole
+            )
+        if _is_whole(run):
+            return None
+        if run.data.tags.get(layout.PARENT) != parent:
+            self._client.set_tag(run.info.run_id, layout.PARENT, parent)
+        return run
 
     def _fill_trial(self, run: Run, record: TrialRecord, entry: TrialEntry) -> None:
         """Log everything of a trial; its end comes last, since it is what marks the run as whole."""
@@ -241,7 +356,7 @@ class MlflowTracker:
             layout.IMAGE_SCORES_FILE: found.scores.filter(pc.is_valid(found.scores["image"])),
             layout.MARGINS_FILE: found.margins,
         }
-        with tempfile.TemporaryDirectory(prefix="sweeper-") as scratch:
+        with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=self._study.folder) as scratch:
             for name, table in tables.items():
                 if len(table):
                     path = Path(scratch) / name
@@ -277,20 +392,39 @@ class MlflowTracker:
     def _errors_told(self) -> Iterator[None]:
         """Translate MLflow's errors: what may work later apart from what is refused for good."""
         import requests
+        import urllib3
+        from google.protobuf.json_format import ParseError  # type: ignore[import-untyped]
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
 
+        self._see_that_there_is_time()
         try:
             yield
         except MlflowException as error:
             kind = TrackerUnreachable if error.error_code in TEMPORARY else TrackingError
             raise kind(f"{redact(self._uri)}: {one_line(error)}") from error
-        except (OSError, SQLAlchemyError, requests.exceptions.RequestException) as error:
+        except (OSError, SQLAlchemyError, requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
             raise TrackerUnreachable(f"{redact(self._uri)}: {one_line(error)}") from error
+        except (json.JSONDecodeError, ParseError) as error:
+            raise TrackerUnreachable(f"{redact(self._uri)}: gave an answer that was cut short") from error
 
 
 def _is_whole(run: Run) -> bool:
     return run.info.status in layout.RUN_STATUS.values()
+
+
+def _files(path: Path) -> Iterator[tuple[Path, str | None]]:
+    """Yield each file at or below `path`, and the folder of MLflow it belongs into."""
+    if path.is_dir():
+        for file in sorted(path.rglob("*")):
+            if file.is_file():
+                yield file, file.parent.relative_to(path.parent).as_posix()
+    elif path.exists():
+        yield path, None
+
+
+def _is_active(run: Run) -> bool:
+    return str(run.info.lifecycle_stage) == "active"
 
 
 def _milliseconds(started: str | None) -> int | None:

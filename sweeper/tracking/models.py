@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.results import mlflow_layout as layout
+from sweeper.tracking.study_info import SCRATCH
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -47,11 +48,12 @@ class ModelFiles:
     """Plain JSON for programs, e.g. the classes."""
 
 
-def log_model(client: MlflowClient, experiment_id: str, run_id: str, model: ModelFiles) -> str:
+def log_model(client: MlflowClient, experiment_id: str, run_id: str, model: ModelFiles, *, scratch: Path) -> str:
     """Log the model of a trial, unless it is there already, and return its id.
 
     Args:
         run_id: The trial's run.
+        scratch: Folder in which its files are made up.
     """
     from mlflow.models import Model
 
@@ -69,8 +71,8 @@ def log_model(client: MlflowClient, experiment_id: str, run_id: str, model: Mode
     )
     model_id = str(logged.model_id)
     try:
-        with tempfile.TemporaryDirectory(prefix="sweeper-") as scratch:
-            folder = Path(scratch) / "model"
+        with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=scratch) as made:
+            folder = Path(made) / "model"
             about = Model(run_id=run_id, model_id=model_id, model_uuid=model_id, artifact_path=logged.artifact_location)
             _save(model, folder, about)
             client.log_model_artifacts(model_id, str(folder))

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+SCRATCH = ".sending-"
+"""Beginning of the names of folders in the run folder where files are made up to be sent; of no use afterwards."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class StudyInfo:

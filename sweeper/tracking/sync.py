@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sweeper.errors import TrackingError
+from sweeper.errors import RunFolderError, TrackingError
 from sweeper.results.mlflow_client import one_line
 from sweeper.tracking.door import Tracker, TrackerUnreachable
 from sweeper.tracking.journal import Journal
@@ -20,6 +20,8 @@ class SyncReport:
     """Trials it already had."""
     refused: dict[str, str]
     """Trial key -> why the tracker would not take it, in one line."""
+    noticed: tuple[str, ...] = ()
+    """What others deleted in the tracker, one sentence each."""
 
 
 def sync(journal: Journal, tracker: Tracker, target: str) -> SyncReport:
@@ -31,6 +33,7 @@ def sync(journal: Journal, tracker: Tracker, target: str) -> SyncReport:
     Raises: TrackerUnreachable when the tracker stops answering; what was delivered until then stays delivered.
     """
     there = tracker.finished()
+    again = len((journal.delivered(target) & journal.finished()) - there)
     delivered, present, refused = 0, 0, {}
     for key in journal.recorded():
         if key in there:
@@ -41,8 +44,9 @@ def sync(journal: Journal, tracker: Tracker, target: str) -> SyncReport:
                 delivered += 1
             except TrackerUnreachable:
                 raise
-            except TrackingError as error:
+            except (TrackingError, RunFolderError) as error:
                 refused[key] = one_line(error)
                 continue
         journal.mark_delivered(target, key)
-    return SyncReport(delivered, present, refused)
+    lost = [f"MLflow lost {again} of the trials it had; what it lost was sent again"] if again else []
+    return SyncReport(delivered, present, refused, (*lost, *tracker.noticed))

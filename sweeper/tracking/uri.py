@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from sweeper.errors import TrackingError, suggest
+from sweeper.results import mlflow_secrets as secrets
 from sweeper.results.mlflow_client import one_line, redact, sqlite_path, sqlite_uri
 
 __all__ = ["artifact_location", "check", "redact", "resolve", "target_id"]
@@ -47,17 +48,12 @@ def artifact_location(uri: str, run_folder: Path) -> str | None:
 def without_credentials(uri: str) -> str:
     """Return the address as it may be stored: without user and password, a relative SQLite file made absolute."""
     file = sqlite_path(uri)
-    if file is not None:
-        return sqlite_uri(file.absolute())
-    scheme, _, rest = uri.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+    return sqlite_uri(file.absolute()) if file is not None else secrets.without_credentials(uri)
 
 
 def target_id(uri: str, experiment: str) -> str:
     """Return a short id of an address and experiment, for delivery marks. User and password do not enter it."""
-    scheme, _, rest = uri.partition("://")
-    address = f"{scheme}://{rest.rpartition('@')[2]}"
+    address = uri if sqlite_path(uri) is not None else secrets.without_credentials(uri)
     return hashlib.sha256(f"{address.rstrip('/')}\n{experiment}".encode()).hexdigest()[:16]
 
 
@@ -79,8 +75,12 @@ def _split(uri: str) -> SplitResult:
     try:
         parts = urlsplit(uri)
         _ = parts.port  # raises for a port that is no number
-    except ValueError as error:
-        raise TrackingError(f"{redact(uri)}: is not an address ({error}); write e.g. http://host:5000") from error
+    except ValueError:
+        # What the error quotes may be a piece of the password: one with a slash in it ends the host.
+        raise TrackingError(
+            f"{redact(uri)}: is not an address; write e.g. http://host:5000, with /, ?, # and @ in a password as "
+            "%2F, %3F, %23 and %40"
+        ) from None
     scheme = _scheme(uri)
     if scheme in ("databricks", "databricks-uc"):
         raise TrackingError(
@@ -88,7 +88,7 @@ def _split(uri: str) -> SplitResult:
         )
     if scheme == "file" or "://" not in uri:
         if "/" not in uri and uri.rpartition(":")[2].isdigit():
-            raise TrackingError(f"{redact(uri)}: has no scheme; write http://{uri}")
+            raise TrackingError(f"{redact(uri)}: has no scheme; write http://{redact(uri)}")
         path = Path(unquote(parts.path) if scheme == "file" else uri).absolute()
         raise TrackingError(
             f"{redact(uri)}: is a folder, and MLflow has retired its file store; write {sqlite_uri(path / 'mlflow.db')}"
@@ -114,25 +114,29 @@ def _check_sqlite(uri: str) -> None:
             f"{redact(uri)}: names no file; write sqlite:///relative/mlflow.db or sqlite:////absolute/mlflow.db"
         )
     if path.is_dir():
-        raise TrackingError(f"{uri}: is a folder; name a file in it: {uri.rstrip('/')}/mlflow.db")
+        raise TrackingError(f"{redact(uri)}: is a folder; name a file in it: {uri.rstrip('/')}/mlflow.db")
     if not path.exists():
         _check_folder(uri, path.absolute().parent)
         return
     if not os.access(path, os.W_OK):
-        raise TrackingError(f"{uri}: the file cannot be written; change its permissions or name another")
+        raise TrackingError(f"{redact(uri)}: the file cannot be written; change its permissions or name another")
     try:
         with closing(sqlite3.connect(path, timeout=CONNECT_SECONDS)) as database:
             database.execute("select count(*) from sqlite_master").fetchone()
     except sqlite3.Error as error:
-        raise TrackingError(f"{uri}: cannot be opened as an SQLite database ({error}); name another file") from error
+        raise TrackingError(
+            f"{redact(uri)}: cannot be opened as an SQLite database ({error}); name another file"
+        ) from error
 
 
 def _check_folder(uri: str, folder: Path) -> None:
     there = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not there.is_dir():
-        raise TrackingError(f"{uri}: {there} is a file, not a folder; name another place")
+        raise TrackingError(f"{redact(uri)}: {there} is a file, not a folder; name another place")
     if not os.access(there, os.W_OK | os.X_OK):
-        raise TrackingError(f"{uri}: the folder {there} cannot be written; change its permissions or name another")
+        raise TrackingError(
+            f"{redact(uri)}: the folder {there} cannot be written; change its permissions or name another"
+        )
 
 
 def _check_database(uri: str, parts: SplitResult) -> None:

@@ -14,6 +14,8 @@ from sweeper.results.mlflow_client import connect, sqlite_uri
 from sweeper.results.record import TrialRecord
 from sweeper.tracking.mlflow_tracker import MlflowTracker
 from sweeper.tracking.study_info import StudyInfo
+from tests.tracking.fault_proxy import FaultProxy
+from tests.tracking.mlflow_server import Server
 
 SYNTHETIC = runpy.run_path(str(Path(__file__).parents[1] / "results" / "synthetic_study.py"))
 
@@ -52,3 +54,21 @@ def info(tmp_path) -> StudyInfo:
 @pytest.fixture
 def open_tracker(store, info) -> Callable[..., MlflowTracker]:
     return lambda experiment="exp", study=info: MlflowTracker(store, experiment, study)
+
+
+@pytest.fixture(scope="session")
+def server(empty_store, tmp_path_factory):
+    """An MLflow server; whoever stops it starts it again."""
+    folder = tmp_path_factory.mktemp("server")
+    shutil.copy(empty_store, folder / "mlflow.db")
+    server = Server(folder)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def proxy(server):
+    """A proxy before the server; set its `fault` to misbehave."""
+    with FaultProxy(server.port) as running:
+        yield running

@@ -3,10 +3,11 @@ import time
 
 import pytest
 
-from sweeper.errors import TrackingError
+from sweeper.errors import SweeperError, TrackingError
 from sweeper.tracking.courier import Courier
 from sweeper.tracking.door import TrackerUnreachable
 from sweeper.tracking.journal import Journal
+from sweeper.tracking.log import ChecksummedLog
 from sweeper.tracking.memory import MemoryTracker
 from sweeper.tracking.sync import SyncReport, sync
 
@@ -211,4 +212,98 @@ def test_a_delivery_whose_answer_was_lost_is_not_tried_for_ever(journal, make_re
         courier.record(make_record("a"))
         until(lambda: courier.last_error is not None)
         until(lambda: courier.pending == 0 and courier.last_error is None)
-    assert tracker.calls == ["a"]
+    assert tracker.calls == ["a", "a"]
+    assert tracker.keys() == ["a"]
+
+
+def test_it_says_once_that_the_tracker_is_away_and_once_that_it_is_back(journal, make_record):
+    tracker, said = Flaky(), []
+    tracker.down = True
+    with Courier(journal, lambda: tracker, TARGET, first_pause=0.01, say=said.append) as courier:
+        courier.record(make_record("a"))
+        until(lambda: len(tracker.calls) >= 4)
+        assert said == ["http://u:***@host: gone; trials go on, and are sent to MLflow when it takes them again"]
+        tracker.down = False
+        until(lambda: len(said) == 2)
+    assert said[1] == "MLflow takes trials again; none is lost"
+
+
+def test_one_hiccup_is_not_worth_a_word(journal, make_record):
+    class Hiccup(Flaky):
+        def record(self, record):
+            self.down = not self.calls
+            super().record(record)
+
+    tracker, said = Hiccup(), []
+    with Courier(journal, lambda: tracker, TARGET, first_pause=0.01, say=said.append) as courier:
+        courier.record(make_record("a"))
+        until(lambda: courier.pending == 0)
+    assert said == []
+
+
+def test_what_was_noticed_in_the_tracker_is_passed_on_once(journal, make_record):
+    tracker, said = MemoryTracker(noticed=["a trial was deleted"]), []
+    with Courier(journal, lambda: tracker, TARGET, say=said.append) as courier:
+        for number in range(3):
+            courier.record(make_record(f"k{number}"))
+            until(lambda: courier.pending == 0)
+    assert said == ["a trial was deleted"]
+
+
+def test_a_listener_that_fails_does_not_stop_the_deliveries(journal, make_record):
+    def gone(text):
+        raise BrokenPipeError
+
+    tracker = MemoryTracker(noticed=["news"])
+    with Courier(journal, lambda: tracker, TARGET, say=gone) as courier:
+        courier.record(make_record("a"))
+        until(lambda: courier.pending == 0)
+        courier.record(make_record("b"))
+        until(lambda: courier.pending == 0)
+
+
+def test_a_mark_that_cannot_be_written_holds_nothing_up(journal, make_record, monkeypatch):
+    def full(target, key):
+        raise SweeperError("the disk is full")
+
+    monkeypatch.setattr(journal, "mark_delivered", full)
+    tracker = MemoryTracker()
+    tracker.record(make_record("old"))
+    journal.append(make_record("old"))
+    with Courier(journal, lambda: tracker, TARGET, first_pause=0.01) as courier:
+        courier.record(make_record("a"))
+        until(lambda: courier.pending == 0 and courier.last_error is None)
+    assert tracker.finished() == {"old", "a"}
+
+
+def test_a_record_that_cannot_be_read_is_left_out_and_told(journal, make_record, tmp_path):
+    ChecksummedLog(tmp_path / "trials.log").append("foreign", "{}")
+    damaged = Journal(tmp_path)
+    tracker = MemoryTracker()
+    with Courier(damaged, lambda: tracker, TARGET, first_pause=0.01) as courier:
+        courier.record(make_record("a"))
+        until(lambda: tracker.finished() == {"a"} and courier.last_error is not None)
+        assert "trial foreign was recorded by another version of sweeper" in courier.last_error
+    report = sync(damaged, tracker, TARGET)
+    assert (report.present, list(report.refused)) == (1, ["foreign"])
+
+
+def test_an_interrupted_close_leaves_a_thread_that_ends(journal, make_record):
+    started, release = threading.Event(), threading.Event()
+
+    class Slow(MemoryTracker):
+        def record(self, record):
+            started.set()
+            release.wait(10)
+            super().record(record)
+
+    tracker = Slow()
+    courier = Courier(journal, lambda: tracker, TARGET)
+    for key in "abc":
+        courier.record(make_record(key))
+    assert started.wait(10)
+    courier.close(0)
+    release.set()
+    courier._thread.join(10)
+    assert not courier._thread.is_alive()
+    assert len(tracker.records) == 1, "the trial in its hands, and no more"

@@ -1,13 +1,20 @@
 import os
+import random
 import signal
 import subprocess
 import sys
 import threading
+import zlib
 
 import pytest
 
 from sweeper.errors import RunFolderError, SweeperError
+from sweeper.results.margins import BINS
+from sweeper.results.record import MarginCounts, Score
+from sweeper.tracking import payload
 from sweeper.tracking.journal import RECORDS_FILE, Journal
+from sweeper.tracking.log import ChecksummedLog
+from sweeper.tracking.payload import journal_bytes
 
 
 @pytest.fixture
@@ -66,7 +73,7 @@ def test_a_write_cut_at_any_byte_loses_that_record_only(make_record, tmp_path, m
 def test_a_damaged_line_is_reported_set_aside_and_its_trial_recorded_anew(full, make_record, tmp_path):
     records, file = full
     lines = file.read_bytes().splitlines(keepends=True)
-    spoiled = lines[1].replace(b"tversky", b"tverskx", 1)
+    spoiled = lines[1][:-2] + bytes([lines[1][-2] ^ 1, lines[1][-1]])
     file.write_bytes(b"".join([lines[0], spoiled, b"\xff\xfe no line of ours\n", b"\n", lines[2]]))
 
     journal = Journal(tmp_path)
@@ -141,12 +148,12 @@ def test_a_key_that_would_break_the_file_is_refused(make_record, tmp_path, key):
 
 def test_a_full_disk_is_told_and_the_journal_goes_on_when_there_is_room(tmp_path):
     code = (
-        "import resource, runpy, signal, sys; from pathlib import Path; from sweeper.errors import SweeperError\n"
-        "from sweeper.tracking.journal import Journal\n"
+        "import random, resource, runpy, signal, sys; from pathlib import Path\n"
+        "from sweeper.errors import SweeperError; from sweeper.tracking.journal import Journal\n"
         "make = runpy.run_path(sys.argv[1])['make_record']; journal = Journal(Path(sys.argv[2]))\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (2500, 2500))\n"
         "journal.append(make('a'))\n"
-        "try: journal.append(make('b', reason='x' * 2000))\n"
+        "try: journal.append(make('b', reason=random.Random(0).randbytes(4000).hex()))\n"
         "except SweeperError as error: print(error)\n"
         "journal.append(make('c')); print(journal.recorded(), Journal(Path(sys.argv[2])).recorded())\n"
     )
@@ -165,13 +172,91 @@ def test_a_folder_that_cannot_be_made_is_told(make_record, tmp_path):
 
 
 def test_a_record_of_another_version_is_told(full, tmp_path):
-    import zlib
-
     _, file = full
     body = b'k {"key":"k","color":"blue","scores":[],"history":[]}'
     with file.open("ab") as appended:
         appended.write(b"%08x %s\n" % (zlib.crc32(body), body))
-    with pytest.raises(RunFolderError, match="trial k was recorded by another version of sweeper"):
+    with pytest.raises(RunFolderError, match="trial k was recorded by another version of sweeper, or not by"):
+        Journal(tmp_path).records()
+
+
+def line_of(record):
+    """A line as versions before compression wrote it."""
+    body = f"{record.key} {record.to_json()}".encode()
+    return b"%08x %s\n" % (zlib.crc32(body), body)
+
+
+def test_a_journal_of_before_there_was_compression_is_read_and_continued(make_study, tmp_path):
+    records, _ = make_study()
+    assert max(map(len, map(line_of, records))) > 20_000
+    (tmp_path / RECORDS_FILE).write_bytes(b"".join(map(line_of, records[:-1])))
+    before = Journal(tmp_path)
+    assert before.records() == records[:-1]
+    before.append(records[-1])
+    again = Journal(tmp_path)
+    assert (again.records(), again.dropped) == (records, ())
+
+
+def test_long_records_are_kept_short(make_study, tmp_path):
+    records, _ = make_study(images=20)
+    journal = Journal(tmp_path)
+    for record in records:
+        journal.append(record)
+    plain = sum(len(line_of(record)) for record in records)
+    assert (tmp_path / RECORDS_FILE).stat().st_size < 0.65 * plain, "numbers drawn at random do not pack well"
+    assert Journal(tmp_path).records() == records
+
+
+def test_the_estimate_of_its_size_is_within_a_factor_of_two(make_record, tmp_path):
+    """Of trials as training gives them: 20 scores per class and picture, most of them counts."""
+    draw, pictures, classes = random.Random(3), 30, ("background", "curve_1", "curve_2")
+    count = lambda: round(draw.random() * 4096) * 1.3371  # noqa: E731
+    history = [{name: draw.random() for name in (*"abcdefgh", "seconds")} | {"epoch": epoch} for epoch in range(30)]
+    rows = [("test", "argmax", None, "curve_1", "iou")] * 60
+    rows += [
+        ("test", point, f"scan-{picture:04}", klass, metric)
+        for picture in range(pictures)
+        for klass in classes
+        for point in ("argmax", "shifted")
+        for metric in ("tp", "fp", "fn", "tn", "nsd", "hd95", "cldice", "objects", "objects_missed", "smallest_missed")
+    ]
+    bins = lambda: tuple(count() if draw.random() < 0.5 else 0.0 for _ in range(BINS))  # noqa: E731
+    scores = tuple(Score(*row, count()) for row in rows)
+    margins = tuple(MarginCounts("test", f"scan-{n:04}", count(), count(), bins(), bins()) for n in range(pictures + 1))
+    journal = Journal(tmp_path)
+    journal.append(make_record("a", stage="confirm", history=history, scores=scores, margins=margins))
+    size = (tmp_path / RECORDS_FILE).stat().st_size
+    assert 0.5 < size / journal_bytes(search=0, confirm=1, epochs=30, classes=3, pictures=pictures) < 2
+    journal.append(make_record("b", history=history, scores=scores[:30]))
+    size = (tmp_path / RECORDS_FILE).stat().st_size - size
+    assert 0.5 < size / journal_bytes(search=1, confirm=0, epochs=30, classes=3, pictures=pictures) < 2
+
+
+def test_starting_again_and_delivering_again_adds_nothing(full, tmp_path):
+    records, _ = full
+    sizes = set()
+    for _ in range(5):
+        journal = Journal(tmp_path)
+        for record in records:
+            journal.append(record)
+            journal.mark_delivered("t", record.key)
+        sizes.add(tuple(path.stat().st_size for path in sorted(tmp_path.iterdir())))
+    assert len(sizes) == 1
+    assert journal.dropped == ()
+
+
+def test_a_line_that_holds_another_trial_is_told(make_record, tmp_path):
+    log = ChecksummedLog(tmp_path / RECORDS_FILE)
+    log.append("a", make_record("b").to_json())
+    with pytest.raises(RunFolderError, match="the line of trial a holds trial b"):
+        Journal(tmp_path).records()
+
+
+def test_a_small_line_that_would_unpack_to_anything_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(payload, "LARGEST", 10_000)
+    log = ChecksummedLog(tmp_path / RECORDS_FILE)
+    log.append("k", payload.pack("{" + " " * 20_000))
+    with pytest.raises(RunFolderError, match="does not unpack to one record of at most 10000 bytes"):
         Journal(tmp_path).records()
 
 

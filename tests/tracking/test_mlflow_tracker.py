@@ -3,6 +3,7 @@ import dataclasses
 import json
 import math
 import sqlite3
+import time
 import zlib
 from contextlib import closing
 
@@ -14,8 +15,10 @@ from sweeper.results import mlflow_layout as layout
 from sweeper.results.assemble import assemble
 from sweeper.results.mlflow_client import connect, sqlite_path
 from sweeper.results.record import Score
+from sweeper.tracking import mlflow_tracker
 from sweeper.tracking.browse import study_page
 from sweeper.tracking.door import TrackerUnreachable
+from sweeper.tracking.mlflow_tracker import MlflowTracker
 from sweeper.tracking.outcome import FamilyOutcome, StudyOutcome
 from sweeper.tracking.view import view_tag
 
@@ -398,6 +401,40 @@ def test_concluding_closes_the_study_and_keeps_its_results(store, open_tracker, 
     assert from_mlflow.load(store, "exp").meta["ledger"] == [{"family": "tversky", "trials": 1}]
     paths = {file.path for file in connect(store).list_artifacts(study.info.run_id)}
     assert paths == {"meta.json", "study.yaml", "report"}
+
+
+def test_a_folder_of_results_keeps_its_shape(store, open_tracker, tmp_path):
+    for name in ("report.html", "figures/a.png", "figures/deep/b.png"):
+        (tmp_path / "report" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "report" / name).write_text(name)
+    open_tracker().conclude(files=[tmp_path / "report"])
+    kept = {path.relative_to(tmp_path / "artifacts").parts[2:] for path in (tmp_path / "artifacts").rglob("*.png")}
+    assert kept == {("report", "figures", "a.png"), ("report", "figures", "deep", "b.png")}
+
+
+def test_a_server_that_is_too_slow_is_left_with_what_it_has(store, info, make_record, tmp_path, monkeypatch):
+    """Whoever waits for a study to end does not wait for ever."""
+    (tmp_path / "report").mkdir()
+    for name in "abc":
+        (tmp_path / "report" / name).write_text(name)
+    tracker, clock = MlflowTracker(store, "exp", info, within=60), [0.0]
+    tracker.record(make_record())
+    genuine, now = tracker._client.log_artifact, time.monotonic()
+
+    def slow(*arguments):
+        clock[0] += 40
+        genuine(*arguments)
+
+    monkeypatch.setattr(tracker._client, "log_artifact", slow)
+    monkeypatch.setattr(mlflow_tracker.time, "monotonic", lambda: now + clock[0])
+    with pytest.raises(TrackerUnreachable, match="answers too slowly; send the rest with `sweeper sync RUN`"):
+        tracker.conclude(files=[tmp_path / "report"])
+    assert sorted(path.name for path in (tmp_path / "artifacts").rglob("report/*")) == ["a", "b"]
+    with pytest.raises(TrackerUnreachable, match="too slowly"):
+        tracker.finished()
+    monkeypatch.undo()
+    MlflowTracker(store, "exp", info).conclude(files=[tmp_path / "report"])
+    assert sorted(path.name for path in (tmp_path / "artifacts").rglob("report/*")) == ["a", "b", "c"]
 
 
 def test_a_study_that_was_changed_says_so(store, open_tracker, info):

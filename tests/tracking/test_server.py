@@ -2,14 +2,7 @@
 
 import dataclasses
 import math
-import os
-import shutil
-import signal
-import socket
-import subprocess
 import time
-import urllib.error
-import urllib.request
 
 import pytest
 
@@ -17,66 +10,14 @@ from sweeper.errors import TrackingError
 from sweeper.results import from_mlflow
 from sweeper.results import mlflow_layout as layout
 from sweeper.results.assemble import assemble
-from sweeper.results.mlflow_client import connect, sqlite_uri
-from sweeper.tracking.browse import browse_command, browse_environment
+from sweeper.results.mlflow_client import connect
+from sweeper.tracking.browse import browse_command
 from sweeper.tracking.courier import Courier
 from sweeper.tracking.journal import Journal
 from sweeper.tracking.mlflow_tracker import MlflowTracker
 from sweeper.tracking.sync import sync
 from sweeper.tracking.uri import check, target_id
-
-
-def get(url):
-    try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            return answer.status, answer.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read()
-    except OSError:
-        return None, b""
-
-
-class Server:
-    """`browse_command` as a process that can be stopped and started again on the same port."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.store = sqlite_uri(folder / "mlflow.db")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.uri = f"http://127.0.0.1:{self.port}"
-        self.process = None
-
-    def start(self):
-        command = browse_command(self.store, str(self.folder / "served"), port=self.port)
-        with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                command, env={**os.environ, **browse_environment(self.store)}, cwd=self.folder, stdout=log, stderr=log,
-                start_new_session=True,
-            )  # fmt: skip
-        end = time.monotonic() + 90
-        while get(f"{self.uri}/health")[0] != 200:
-            assert self.process.poll() is None, (self.folder / "server.log").read_text()
-            assert time.monotonic() < end, "the server did not come up"
-            time.sleep(0.1)
-
-    def stop(self):
-        if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGTERM)
-            self.process.wait(30)
-            self.process = None
-
-
-@pytest.fixture(scope="module")
-def server(empty_store, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("server")
-    shutil.copy(empty_store, folder / "mlflow.db")
-    server = Server(folder)
-    server.start()
-    yield server
-    server.stop()
+from tests.tracking.mlflow_server import get
 
 
 @pytest.fixture
@@ -115,7 +56,8 @@ def test_delivered_over_http_and_read_back_the_same(server, study, info, tmp_pat
     assert tracked.trials.equals(wanted.trials)
     assert tracked.scores.equals(wanted.scores)
     assert tracked.meta == wanted.meta
-    assert [path.read_bytes() for path in (server.folder / "served").rglob("best.pt")] == [b"weights"]
+    experiment = connect(server.uri).get_experiment_by_name("http").experiment_id
+    assert [path.read_bytes() for path in (server.folder / "served" / experiment).rglob("best.pt")] == [b"weights"]
     assert sync(journal, MlflowTracker(server.uri, "http", info), "again").present == 4
 
 
@@ -142,8 +84,8 @@ def test_artifacts_of_a_local_store_are_shown(server, study, info, tmp_path):
 def test_a_server_that_goes_away_and_comes_back(server, study, info, tmp_path):
     records, _ = study
     journal = Journal(tmp_path / "outbox")
-    target = target_id(server.uri, "gone")
-    with Courier(journal, lambda: MlflowTracker(server.uri, "gone", info), target, first_pause=0.2) as courier:
+    target = target_id(server.uri, "away")
+    with Courier(journal, lambda: MlflowTracker(server.uri, "away", info), target, first_pause=0.2) as courier:
         courier.record(records[0])
         end = time.monotonic() + 30
         while courier.pending:
@@ -159,4 +101,4 @@ def test_a_server_that_goes_away_and_comes_back(server, study, info, tmp_path):
         while courier.pending:
             assert time.monotonic() < end, courier.last_error
             time.sleep(0.05)
-    assert from_mlflow.load(server.uri, "gone").trials.num_rows == 4
+    assert from_mlflow.load(server.uri, "away").trials.num_rows == 4
