@@ -72,6 +72,8 @@ class Choice:
     def __post_init__(self) -> None:
         if not self.values:
             raise DomainError("choice is empty; list at least one value")
+        if len(self.values) > MOST_CHOICES:
+            raise DomainError(f"choice lists {len(self.values)} values; list at most {MOST_CHOICES}, or give a range")
         if len({(type(value), value) for value in self.values}) < len(self.values):
             raise DomainError(f"choice {list(self.values)} lists a value twice; each value once")
 
@@ -98,6 +100,9 @@ class Complement:
     def __str__(self) -> str:
         return f"1 − {self.of}"
 
+
+MOST_CHOICES = 100
+"""Each is tried before a study starts; more of them are a range."""
 
 UNBOUNDED = 1e6
 """A bound this far out stands for none."""

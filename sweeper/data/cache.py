@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sweeper.errors import DataError
+from sweeper.files import is_temporary
 
 ABANDONED_SECONDS = 24 * 3600
-"""A half-finished folder this old belongs to a process that was killed."""
+"""What is half-finished and this old belongs to a process that was killed, where locks cannot tell."""
+
+FRESH_SECONDS = 60
+"""A folder younger than this may not be locked yet."""
 
 
 @contextmanager
@@ -20,9 +26,12 @@ def scratch(parent: Path, prefix: str) -> Iterator[Path]:
     """Make a folder of one's own in `parent` and remove it in the end, with those that killed processes left there."""
     _sweep(parent, prefix)
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    handle = os.open(folder, os.O_RDONLY)
     try:
+        _lock(handle)
         yield folder
     finally:
+        os.close(handle)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -50,10 +59,41 @@ def size_words(count: float) -> str:
 
 
 def _sweep(parent: Path, prefix: str) -> None:
-    """Remove what killed processes left; young folders may belong to one that is running."""
+    """Remove what killed processes left, and nothing of one that is running."""
     for folder in parent.glob(f"{prefix}*"):
         try:
-            if time.time() - folder.stat().st_mtime > ABANDONED_SECONDS:
+            if _abandoned(folder):
                 shutil.rmtree(folder, ignore_errors=True)
         except FileNotFoundError:
             continue
+    for file in parent.rglob(".*.tmp"):
+        with suppress(FileNotFoundError):
+            if is_temporary(file) and _age(file) > ABANDONED_SECONDS:
+                file.unlink()
+
+
+def _abandoned(folder: Path) -> bool:
+    age = _age(folder)
+    if age < FRESH_SECONDS:
+        return False
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        free = _lock(handle)
+    finally:
+        os.close(handle)
+    return age > ABANDONED_SECONDS if free is None else free
+
+
+def _lock(handle: int) -> bool | None:
+    """Lock an open folder until its process closes it or dies; return whether it was free, None where none can tell."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None  # network file systems lock files only, if at all
+    return True
+
+
+def _age(path: Path) -> float:
+    return time.time() - path.stat().st_mtime

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from sweeper.data.patches import ClassInfo
 from sweeper.data.roles import find_class
 from sweeper.data.settings import IGNORE, Folder
+from sweeper.documents.json_text import parse_json
+from sweeper.documents.plain import Limits, Malformed
+from sweeper.documents.text import read_text
+from sweeper.documents.yaml_text import parse_yaml_text
 from sweeper.errors import DataError, suggest
 
 MaskFormat = Literal["index", "rgb"]
@@ -66,7 +67,10 @@ def read_classes(settings: Folder) -> ClassTable:
         else:
             table.add(_packed(color), info.index, f"class {info.name!r}")
     infos = tuple(info for info, _ in classes)
-    for item in head.get("ignore") or ():
+    ignored = head.get("ignore") or ()
+    if not isinstance(ignored, list | tuple):
+        raise DataError(f"{where}: ignore is {ignored!r}; it must be a list, for example [255]")
+    for item in ignored:
         table.add(_ignored_value(where, item, mask_format), IGNORE, "an ignored value")
     for value in settings.ignore:
         table.add(_mask_value(value, mask_format, "data.ignore"), IGNORE, "an ignored value")
@@ -74,25 +78,32 @@ def read_classes(settings: Folder) -> ClassTable:
         meant = IGNORE if target == "ignore" else find_class(target, infos, f"data.remap[{value!r}]")
         table.add(_mask_value(value, mask_format, "data.remap"), meant, "a remapped value")
     name = head.get("name")
+    if isinstance(name, list | tuple | Mapping):
+        raise DataError(f"{where}: name is {name!r}; it must be what the data are called")
     return ClassTable(str(name) if name else None, infos, mask_format, table.values, where)
+
+
+LIMITS = Limits(size=64_000_000, values=2_000_000)
+"""Of a JSON file: a split file lists every picture."""
+YAML_LIMITS = Limits(size=8_000_000, values=100_000)
+"""YAML is read a hundred times slower."""
 
 
 def read_document(path: Path, what: str) -> Any:
     """Return the content of a JSON or YAML file. Raises: DataError, naming the file and, where known, the line."""
+    is_json = path.suffix.lower() == ".json"
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, LIMITS if is_json else YAML_LIMITS)
+        return parse_json(text, LIMITS) if is_json else parse_yaml_text(text, YAML_LIMITS).data
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such {what}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: the {what} cannot be read ({error}); it must be JSON or YAML in UTF-8") from None
-    try:
-        return json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}:{error.lineno}: the {what} is not valid JSON: {error.msg}") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark is not None else ""
-        raise DataError(f"{path}{line}: the {what} is not valid YAML: {getattr(error, 'problem', error)}") from None
+    except OSError as error:
+        raise DataError(
+            f"{path}: the {what} cannot be read ({error.strerror}); it must be JSON or YAML in UTF-8"
+        ) from None
+    except Malformed as error:
+        line = "" if error.line is None else f":{error.line}"
+        raise DataError(f"{path}{line}: the {what} cannot be used: {error.wrong}; {error.right}") from None
 
 
 def _declared(settings: Folder) -> tuple[str, list[Mapping[str, Any]], Mapping[str, Any]]:
@@ -131,6 +142,8 @@ def _classes(where: str, entries: list[Mapping[str, Any]]) -> tuple[list[tuple[C
         if name is None or str(name) == "":
             hint = suggest("name", [str(key) for key in item]) if item else "it is empty"
             raise DataError(f'{where}: class number {number} has no name ({hint}); add "name"')
+        if isinstance(name, bool) or not isinstance(name, str | int | float):
+            raise DataError(f"{where}: class number {number} has the name {name!r}; put a word in quotes")
         if color is not None:
             color = _color(color, f"{where}: class {name!r}")
         shown = color or DEFAULT_COLORS[number % len(DEFAULT_COLORS)]

@@ -46,6 +46,9 @@ def as_text(found: Inspection) -> str:
         lines.append(f"pictures in no split, not used: {len(found.unused)} ({shown})")
     if found.repeated:
         lines.append(f"pictures that an earlier split holds too: {len(found.repeated)} ({pairs(found.repeated)})")
+    if found.skipped:
+        lines.append(f"damaged pictures that are left out: {len(found.skipped)}")
+        lines += [f"  {item.split}/{item.stem}: {item.reason}" for item in found.skipped]
     return "\n".join(lines)
 
 

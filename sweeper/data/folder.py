@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -133,21 +134,22 @@ class FolderSource:
         except Unusable as error:
             faults += error.faults
         try:
-            mask = self._masks.read(mask_path, _label(mask_path))
+            mask, undeclared = self._masks.read(mask_path, _label(mask_path))
+            faults += () if undeclared is None else (undeclared,)
         except Unusable as error:
             faults += error.faults
-        if image is None or mask is None:
-            raise Unusable(*faults)
-        if image.shape[:2] != mask.shape:
+        if image is not None and mask is not None and image.shape[:2] != mask.shape:
             (high, wide), (mask_high, mask_wide) = image.shape[:2], mask.shape
             turned = " (one of them lies on its side)" if (high, wide) == (mask_wide, mask_high) else ""
-            raise Unusable(
+            faults.append(
                 Fault(
                     _label(mask_path),
                     f"is {mask_wide} x {mask_high} pixels, but its image {image_path.name} is {wide} x {high}{turned}",
                     "give both the same size; resize masks without interpolation",
                 )
             )
+        if faults or image is None or mask is None:
+            raise Unusable(*faults)
         return Picture(image=image, mask=mask)
 
 
@@ -162,7 +164,7 @@ def _wanted_mask(folder: Path, stem: str) -> str:
 def _listed(folder: Path, suffixes: tuple[str, ...], what: str, faults: list[Fault]) -> dict[str, Path]:
     """Return the pictures of a folder by stem; two of one stem are a fault. Raises: DataError."""
     try:
-        files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+        files = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except FileNotFoundError:
         raise DataError(f"data.{what}: there is no folder {folder}; name the folder that holds the {what}") from None
     except OSError as error:
@@ -171,7 +173,13 @@ def _listed(folder: Path, suffixes: tuple[str, ...], what: str, faults: list[Fau
     for path in files:
         if path.suffix.lower() not in suffixes:
             continue
-        if path.stem in listed:
+        if not path.is_file():
+            wrong = "is a folder" if path.is_dir() else "leads nowhere" if path.is_symlink() else "is no regular file"
+            faults.append(Fault(_label(path), wrong, "put the picture itself there, or remove it"))
+        elif any(unicodedata.category(character) in _UNFIT for character in path.name):
+            wrong = "has a name with line breaks, control characters or bytes that are not UTF-8"
+            faults.append(Fault(_label(path), wrong, "rename it: names go into tables, charts and MLflow"))
+        elif path.stem in listed:
             wrong = f"has the same stem as {listed[path.stem].name}"
             faults.append(Fault(_label(path), wrong, "keep one of the two, or rename both"))
         else:
@@ -185,5 +193,11 @@ def _listed(folder: Path, suffixes: tuple[str, ...], what: str, faults: list[Fau
     return listed
 
 
+_UNFIT = ("Cc", "Cs", "Zl", "Zp")
+
+
 def _label(path: Path) -> str:
-    return f"{path.parent.name}/{path.name}"
+    """Return what to call a file in messages, with what cannot be shown written as escapes."""
+    name = f"{path.parent.name}/{path.name}"
+    unfit = any(unicodedata.category(character) in _UNFIT for character in name)
+    return name.encode("unicode_escape").decode() if unfit else name

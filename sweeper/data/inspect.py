@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.data.levels import Method, level_weights, mixture_reach, reachable
-from sweeper.data.patches import SPLITS, ClassInfo, Prepared, Split, SplitName
+from sweeper.data.patches import SPLITS, ClassInfo, Prepared, Skipped, Split, SplitName
 from sweeper.data.prepare import Progress, open_source, prepare
 from sweeper.data.settings import DataSettings
 from sweeper.errors import LevelError
@@ -71,6 +71,8 @@ class Inspection:
     """Pictures that are in no split."""
     repeated: tuple[tuple[str, str], ...]
     """Pictures that are in two splits, as in `Prepared`."""
+    skipped: tuple[Skipped, ...]
+    """Damaged pictures that were left out."""
     splits: Mapping[SplitName, SplitReport]
 
     @property
@@ -106,6 +108,7 @@ def inspect(
         std=prepared.std,
         unused=open_source(settings).unused,
         repeated=prepared.repeated,
+        skipped=prepared.skipped,
         splits={name: describe(prepared, prepared.splits[name], levels) for name in SPLITS},
     )
 

@@ -1,4 +1,4 @@
-"""Masks into class indices, refusing every value that no class declares."""
+"""Masks into class indices, naming every value that no class declares."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sweeper.data.classes import ClassTable
 from sweeper.data.decoding import read_colors, read_indices
-from sweeper.data.pictures import Undeclared, Unusable
+from sweeper.data.pictures import Undeclared
 
 UNDECLARED = 254
 """In the table of values: a value that means nothing. `classes.MOST_CLASSES` keeps it free."""
@@ -30,8 +30,8 @@ class MaskReader:
             meaning[value] = target
         return meaning
 
-    def read(self, path: Path, label: str) -> NDArray[np.uint8]:
-        """Return (H, W) class indices and IGNORE. Raises: Unusable, naming undeclared values and their pixels."""
+    def read(self, path: Path, label: str) -> tuple[NDArray[np.uint8], Undeclared | None]:
+        """Return (H, W) class indices and IGNORE, and the values that no class declares. Raises: Unusable."""
         values = read_colors(path, label) if self.table.mask_format == "rgb" else read_indices(path, label)
         # 32-bit masks may hold anything; what is beyond the table is undeclared.
         beyond = (values < 0) | (values >= len(self._meaning)) if values.dtype.itemsize > 2 else None
@@ -39,8 +39,8 @@ class MaskReader:
         if beyond is not None:
             mask[beyond] = UNDECLARED
         unknown = values[mask == UNDECLARED]
-        if len(unknown):
-            found, pixels = np.unique(unknown, return_counts=True)
-            written = [self.table.written(value) for value in found.tolist()]
-            raise Unusable(Undeclared(label, dict(zip(written, pixels.tolist(), strict=True))))
-        return mask
+        if not len(unknown):
+            return mask, None
+        found, pixels = np.unique(unknown, return_counts=True)
+        written = [self.table.written(value) for value in found.tolist()]
+        return mask, Undeclared(label, dict(zip(written, pixels.tolist(), strict=True)))

@@ -26,6 +26,16 @@ class ClassInfo:
     """`#rrggbb`, for previews and panels."""
 
 
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A picture that was left out because one of its files is damaged."""
+
+    split: SplitName
+    stem: str
+    reason: str
+    """Which file, and what is wrong with it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Split:
     """The patches of one split. N patches, K channels, C classes, P pixels a side."""
@@ -83,6 +93,8 @@ class Prepared:
     repeated: tuple[tuple[str, str], ...] = ()
     """Pictures of validation and test that an earlier split holds too, pixel for pixel, whatever their masks: (where it
     is first, where it is again), each as `split/stem`."""
+    skipped: tuple[Skipped, ...] = ()
+    """Damaged pictures that were left out, as `data.corrupt: skip` asks for."""
     artefacts: Mapping[str, Mapping[str, NDArray[Any]]] = field(default_factory=dict)
     """By name, the arrays of each network trained once on the training masks: see `losses.needs.ARTEFACTS`."""
 

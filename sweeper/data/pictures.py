@@ -31,6 +31,9 @@ class Fault:
     file: str
     wrong: str
     fix: str
+    damaged: bool = False
+    """The file's content is broken, so that nothing can read it. Not so where the machine failed to read it, or where
+    it can be read and is wrong."""
 
     def __str__(self) -> str:
         return f"{self.file}: {self.wrong}; {self.fix}"

@@ -18,7 +18,7 @@ import json
 import logging
 import os
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,11 +33,12 @@ from sweeper.data.cache import scratch, writing_to
 from sweeper.data.complaint import complain
 from sweeper.data.cutting import Cut
 from sweeper.data.parallel import read_all
-from sweeper.data.patches import SPLITS, ClassInfo, Prepared, Split, SplitName
+from sweeper.data.patches import SPLITS, ClassInfo, Prepared, Skipped, Split, SplitName
 from sweeper.data.pictures import Fault, Source, Undeclared
 from sweeper.data.repeats import find_repeats, pairs
 from sweeper.data.roles import assign_roles
-from sweeper.data.settings import DataSettings, RasterLog
+from sweeper.data.settings import DataSettings, Folder, RasterLog
+from sweeper.data.skipped import reasons
 from sweeper.data.store import read_table, write_table
 from sweeper.errors import DataError
 from sweeper.files import sync_folder, write_text
@@ -125,6 +126,8 @@ def load(path: Path) -> Prepared:
             background_because=meta["background_because"],
             minority_because=meta["minority_because"],
             repeated=tuple((first, again) for first, again in meta["repeated"]),
+            # What was prepared before pictures could be skipped has skipped none.
+            skipped=tuple(Skipped(**item) for item in meta.get("skipped", ())),
         )
     except FileNotFoundError as error:
         missing = Path(str(error.filename)).name
@@ -170,8 +173,11 @@ class _Gathered:
     masks: BinaryIO
     cuts: list[Cut] = field(default_factory=list)
     """Without their pixels."""
+    stems: list[str] = field(default_factory=list)
+    """The picture each was cut from."""
 
-    def add(self, cut: Cut) -> None:
+    def add(self, stem: str, cut: Cut) -> None:
+        self.stems.append(stem)
         cut.images.tofile(self.images)
         cut.masks.tofile(self.masks)
         self.cuts.append(cut.without_pixels())
@@ -184,6 +190,8 @@ def _build(settings: DataSettings, source: Source, work: Path, progress: Progres
     """Write everything into `work` and return what it came to."""
     tasks = [(split, stem) for split in SPLITS for stem in source.splits[split]]
     faults: list[Fault | Undeclared] = list(source.faults)
+    skips = isinstance(settings, Folder) and settings.corrupt == "skip"
+    skipped: list[Skipped] = []
     gathered: dict[SplitName, _Gathered] = {}
     stems = [stem for _, stem in tasks]
     try:
@@ -191,10 +199,14 @@ def _build(settings: DataSettings, source: Source, work: Path, progress: Progres
             gathered[split] = _Gathered((work / f"{split}.images").open("wb"), (work / f"{split}.masks").open("wb"))
         with closing(read_all(source, stems, settings.patch, scratch=work, workers=workers)) as outcomes:
             for done, ((split, stem), outcome) in enumerate(zip(tasks, outcomes, strict=True), start=1):
-                if not isinstance(outcome, Cut):
+                if isinstance(outcome, Cut):
+                    if not faults:
+                        gathered[split].add(stem, outcome)
+                elif skips and all(isinstance(fault, Fault) and fault.damaged for fault in outcome):
+                    reason = "; ".join(f"{fault.file} {fault.wrong}" for fault in outcome if isinstance(fault, Fault))
+                    skipped.append(Skipped(split, stem, reason))
+                else:
                     faults += outcome
-                elif not faults:
-                    gathered[split].add(outcome)
                 progress(done, len(tasks), stem)
     finally:
         for part in gathered.values():
@@ -202,6 +214,7 @@ def _build(settings: DataSettings, source: Source, work: Path, progress: Progres
             part.masks.close()
     if faults:
         raise DataError(complain(faults, pictures=len(tasks), declared_in=source.declared_in))
+    _check_left(gathered, skipped)
     pixels = _check_classes(source, gathered)
     roles = assign_roles(source.classes, settings.background, settings.minority, pixels)
     kept = {split: _kept(split, part, settings) for split, part in gathered.items()}
@@ -215,9 +228,11 @@ def _build(settings: DataSettings, source: Source, work: Path, progress: Progres
         "minority": roles.minority,
         "track_width": source.track_width,
         "pictures": {
-            split: [[stem, cut.digest] for stem, cut in zip(source.splits[split], gathered[split].cuts, strict=True)]
-            for split in SPLITS
+            split: [[stem, cut.digest] for stem, cut in zip(part.stems, part.cuts, strict=True)]
+            for split, part in gathered.items()
         },
+        # Absent where nothing is skipped: such data are what they were before pictures could be.
+        **({"skipped": [[item.split, item.stem] for item in skipped]} if skipped else {}),
     }
     fingerprint = _hash(content)[:16]
     for split in SPLITS:
@@ -232,18 +247,29 @@ def _build(settings: DataSettings, source: Source, work: Path, progress: Progres
         "background_because": roles.background_because,
         "minority_because": roles.minority_because,
         "repeated": find_repeats(
-            source.splits, {split: [cut.image_digest for cut in part.cuts] for split, part in gathered.items()}
+            {split: part.stems for split, part in gathered.items()},
+            {split: [cut.image_digest for cut in part.cuts] for split, part in gathered.items()},
         ),
+        "skipped": [dataclasses.asdict(item) for item in skipped],
         "patch": settings.patch,
         "mean": mean,
         "std": std,
         "splits": {
-            split: {"patches": len(kept[split]), "track_width": source.track_width, "stems": source.splits[split]}
+            split: {"patches": len(kept[split]), "track_width": source.track_width, "stems": gathered[split].stems}
             for split in SPLITS
         },
     }
     write_text(work / "meta.json", json.dumps(meta, indent=1, ensure_ascii=False, allow_nan=False))
     return _Answer(fingerprint, roles.background_because, roles.minority_because)
+
+
+def _check_left(gathered: Mapping[SplitName, _Gathered], skipped: Sequence[Skipped]) -> None:
+    for split, part in gathered.items():
+        if not part.cuts:
+            lines = [f"{split}: every one of its pictures is damaged, so that skipping them leaves none:"]
+            lines += [f"  {item.reason}" for item in skipped if item.split == split]
+            lines.append("  replace them by intact ones, or move other pictures into the split")
+            raise DataError("\n".join(lines))
 
 
 def _check_classes(source: Source, gathered: Mapping[SplitName, _Gathered]) -> NDArray[np.int64]:
@@ -364,6 +390,12 @@ def _asked_for(answer: _Answer, prepared: Prepared, source: Source) -> Prepared:
             "pictures that an earlier split holds too, so that scores on them flatter: %d (%s)",
             len(prepared.repeated),
             pairs(prepared.repeated),
+        )
+    if prepared.skipped:
+        log.warning(
+            "damaged pictures that are left out (data.corrupt: skip): %d (%s)",
+            len(prepared.skipped),
+            reasons(prepared.skipped),
         )
     return dataclasses.replace(
         prepared,

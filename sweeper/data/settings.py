@@ -57,6 +57,10 @@ class Folder:
     splits: str | dict[str, Any] | None = None
     """Path of a JSON or YAML file of stems per split, the lists inline, or `{val: 0.15, test: 0.2, seed: 0}`
     for a split by a seeded hash of the stem, which is also the default."""
+    corrupt: Literal["refuse", "skip"] = "refuse"
+    """What becomes of pictures whose image or mask is damaged, so that nothing can read it: `refuse` the data, naming
+    all of them, or `skip` them, which the results say. Files that can be read and are wrong (a mask of another size, a
+    value no class declares) are always refused: whatever made them so is likely to have touched the others too."""
     channels: Literal[1, 3] = 3
     """1 reads images as grey, 3 as RGB."""
     patch: int = 64

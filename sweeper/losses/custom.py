@@ -114,7 +114,7 @@ def _import(module_name: str, path: str) -> ModuleType:
         raise UserError(
             f"module {module_name!r} of the loss {path} needs {missing!r}, which is not installed"
         ) from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # The user's own code runs here, so anything can come out of it.
         raise UserError(
             f"module {module_name!r} of the loss {path} cannot be imported: {type(error).__name__}: {error}"

@@ -55,6 +55,14 @@ class SplitMeta(TypedDict):
     """Background fraction of the pixels as they are, before any weighting."""
 
 
+class SkippedMeta(TypedDict):
+    """A picture that was left out because one of its files is damaged."""
+
+    split: str
+    picture: str
+    reason: str
+
+
 class DataMeta(TypedDict):
     """The prepared data set."""
 
@@ -68,6 +76,8 @@ class DataMeta(TypedDict):
     patch: int
     """Side of a patch, in pixels."""
     splits: dict[str, SplitMeta]
+    skipped: NotRequired[list[SkippedMeta]]
+    """Pictures that are in no split because they are damaged; absent where there are none."""
     artefacts: NotRequired[dict[str, dict[str, Any]]]
     """How well each network that losses rely on was trained on the training masks, by name; absent where none is."""
 
@@ -99,6 +109,8 @@ class CellMeta(TypedDict):
     failed: int
     epochs: int
     seconds: float
+    given_up: NotRequired[bool]
+    """True where the first trials failed alike and the rest of the cell was not run; absent elsewhere."""
 
 
 class Meta(TypedDict):

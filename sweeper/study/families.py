@@ -16,6 +16,10 @@ Report = Callable[[tuple[str | int, ...], str, str], None]
 """Called with (key path, what is wrong, what would be right) for every problem."""
 
 
+MOST_FAMILIES = 500
+"""Each is tried before a study starts. The catalogue is far below."""
+
+
 def resolve_families(raw: Any, report: Report) -> dict[str, dict[str, Domain]]:
     """Return, by canonical family name, every hyperparameter's domain: the family's own where the study is silent."""
     if isinstance(raw, list | tuple):
@@ -26,6 +30,9 @@ def resolve_families(raw: Any, report: Report) -> dict[str, dict[str, Domain]]:
         entries = [(("families", name), name, body) for name, body in raw.items()]
     else:
         report(("families",), f"{raw!r} is not a list of names or a map", "for example [dice, tversky]")
+        return {}
+    if len(entries) > MOST_FAMILIES:
+        report(("families",), f"lists {len(entries)} families", f"compare at most {MOST_FAMILIES} at once")
         return {}
     if not entries:
         report(("families",), "is empty", "list at least one family, for example [dice, tversky]")

@@ -11,12 +11,14 @@ from pydantic import ValidationError
 
 from sweeper import domains
 from sweeper.data.settings import Folder, RasterLog
+from sweeper.documents.plain import Malformed, check_plain
 from sweeper.domains import Domain
 from sweeper.errors import DomainError, Problem, StudyError, suggest
 from sweeper.study.families import resolve_families
 from sweeper.study.limits import LIMITS, check_limits
 from sweeper.study.overlay import Raw, apply_overrides, merge, read_raw
 from sweeper.study.schema import Confirm, Imbalance, Resources, Search, Study, Tracking
+from sweeper.study.yaml_file import LIMITS as LIMITS_OF_A_FILE
 from sweeper.study.yaml_file import KeyPath
 from sweeper.training.trial import TUNABLE_TRAINING, ModelSettings, TrainingSettings
 
@@ -46,6 +48,10 @@ def load_study(
     Raises: StudyError with every problem found, each as `file:line: key: what is wrong; what would be right`.
     """
     if isinstance(source, Mapping):
+        try:
+            check_plain(source, LIMITS_OF_A_FILE)
+        except Malformed as error:
+            raise StudyError([Problem("study", "(contents)", error.wrong, error.right)]) from None
         raw = Raw(_tuples(source))
         raw.data.setdefault("name", "study")
     else:
@@ -61,20 +67,25 @@ class _Checker:
 
     def __init__(self, raw: Raw) -> None:
         self.raw = raw
-        self.problems: list[Problem] = []
+        self.problems: dict[Problem, None] = {}
+        """In the order found, each once."""
+        self._out_of_bounds: set[KeyPath] = set()
+        """Keys that `limits` complained of, in better words than the schema's."""
 
     def report(self, path: KeyPath, wrong: str, right: str) -> None:
         key = ".".join(str(part) for part in path)
-        problem = Problem(self.raw.place(path), key, wrong, right)
-        if problem not in self.problems:
-            self.problems.append(problem)
+        self.problems[Problem(self.raw.place(path), key, wrong, right)] = None
+
+    def _report_bounds(self, path: KeyPath, wrong: str, right: str) -> None:
+        self._out_of_bounds.add(path)
+        self.report(path, wrong, right)
 
     def study(self) -> Study:
         data = dict(self.raw.data)
         if "families" not in data:
             self.report(("families",), "is missing", "list at least one family, e.g. families: [dice, tversky]")
         self._check_top_level(data)
-        check_limits(data, self.report)
+        check_limits(data, self._report_bounds)
         families = resolve_families(data.get("families"), self.report) if "families" in data else {}
         fixed, searched = self._split_training(data.get("training"))
         known = {key: data[key] for key in _SECTIONS if data.get(key) is not None and key != "training"}
@@ -100,7 +111,9 @@ class _Checker:
 
     def _check_top_level(self, data: Mapping[Any, Any]) -> None:
         for key in data:
-            if key not in _TOP_LEVEL:
+            if key == "extends":
+                self.report((key,), "was not given in a study file", "write it into the file that extends another")
+            elif key not in _TOP_LEVEL:
                 self.report((key,), "unknown key", suggest(str(key), _TOP_LEVEL))
         for section in _SECTIONS:
             body = data.get(section)
@@ -156,7 +169,9 @@ class _Checker:
             self.report(path, f"{value!r} is not on offer", f"choose from {context['expected']}")
         elif kind == "string_pattern_mismatch":
             self.report(path, f"{value!r} cannot be a folder name", "use letters, digits, `-`, `_` and `.`")
-        elif path not in [("families",)] or not self.problems:
+        elif kind in ("bool_type", "bool_parsing"):
+            self.report(path, f"{_shown(value)} is neither true nor false", "write true or false")
+        elif path not in self._out_of_bounds and (path != ("families",) or not self.problems):
             self.report(path, f"{_shown(value)}: {detail['msg'][:1].lower()}{detail['msg'][1:]}", "correct the value")
 
     def _check_together(self, study: Study) -> None:
@@ -181,6 +196,9 @@ class _Checker:
             self.report(
                 ("model", "decoder_channels"), f"has {len(widths)} widths", f"give one per stage: {study.model.depth}"
             )
+        for index, width in enumerate(widths or ()):
+            if not 1 <= width <= 65_536:
+                self.report(("model", "decoder_channels", index), f"{width} is no width", "give 1 to 65536 channels")
 
 
 def _replace_data(raw: Raw, folder: Folder) -> Raw:

@@ -26,7 +26,7 @@ class _Section(BaseModel):
 class Imbalance(_Section):
     """The `imbalance` section: at which background fractions families are compared."""
 
-    levels: Annotated[tuple[_Share, ...], Field(min_length=1)] = (0.93, 0.95, 0.97, 0.99)
+    levels: Annotated[tuple[_Share, ...], Field(min_length=1, max_length=100)] = (0.93, 0.95, 0.97, 0.99)
     """Background fractions of pixels, each between 0 and 1."""
     reference: float | None = None
     """The level the hyperparameters are searched at; null becomes the level nearest 0.97."""
@@ -42,7 +42,7 @@ class Imbalance(_Section):
 class Search(_Section):
     """The `search` section: how each cell's hyperparameters are found. Scored on validation only."""
 
-    trials: Annotated[int, Field(ge=1)] = 16
+    trials: Annotated[int, Field(ge=1, le=100_000)] = 16
     """Budget of every cell alike; a cell with fewer possible settings tries each once."""
     levels: Literal["reference", "all"] = "reference"
     """Search at the reference level and use what it found everywhere, or search at every level."""
@@ -54,7 +54,9 @@ class Search(_Section):
     """All metrics on offer are better when larger."""
     stopping: Literal["asha", "none"] = "asha"
     """ASHA ends a search trial early when it trails the trials of its own cell."""
-    parallel: Annotated[int, Field(ge=1)] = 1
+    give_up_after: Annotated[int, Field(ge=0)] = 3
+    """A cell whose first trials fail with the same error, so many of them, is not run any further; 0 is never."""
+    parallel: Annotated[int, Field(ge=1, le=100_000)] = 1
     """Trials of one cell in flight at once. Trial n sees the results of trials up to n − parallel and of no others,
     whatever the machine's timing, so that equal seeds give equal studies."""
 
@@ -62,7 +64,7 @@ class Search(_Section):
 class Confirm(_Section):
     """The `confirm` section: each cell's best, retrained with fresh seeds and scored once on test."""
 
-    seeds: Annotated[int, Field(ge=1)] = 5
+    seeds: Annotated[int, Field(ge=1, le=10_000)] = 5
     include_default: bool = True
     """Confirm each family's untuned default beside its best."""
     first_seed: Annotated[int, Field(ge=0, lt=2**31)] = 1000
@@ -74,12 +76,15 @@ class Confirm(_Section):
 class Resources(_Section):
     """The `resources` section: what one trial takes, and how many run at once."""
 
-    cpu: Annotated[int, Field(ge=1)] = 1
+    cpu: Annotated[int, Field(ge=1, le=10_000)] = 1
     """Threads per trial."""
-    gpu: Literal["auto"] | Annotated[float, Field(ge=0.0)] = "auto"
+    gpu: Literal["auto"] | Annotated[float, Field(ge=0.0, le=1000.0)] = "auto"
     """GPUs per trial, also a fraction; auto shares each GPU among up to four trials, 0 forbids it."""
-    concurrent: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+    concurrent: Literal["auto"] | Annotated[int, Field(ge=1, le=100_000)] = "auto"
     """Trials at once; auto is as many as the cluster's CPUs and GPUs hold."""
+    stall: Literal["auto"] | Annotated[float, Field(gt=0.0)] = "auto"
+    """Seconds without an epoch after which a trial is taken to hang: its worker is stopped and the trial starts again,
+    once; auto learns the limit from trials of the same family."""
 
 
 class Tracking(_Section):

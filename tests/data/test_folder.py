@@ -80,11 +80,11 @@ def test_class_file_that_is_missing_or_broken(shelf):
         FolderSource.of(shelf.settings(classes=str(shelf.root / "nowhere.json")))
     path = shelf.root / "classes.json"
     path.write_text('{"classes": [\n{"index": 0,}]}')
-    with pytest.raises(DataError, match=r"classes\.json:2: the class file is not valid JSON"):
+    with pytest.raises(DataError, match=r"classes\.json:2: the class file cannot be used: not valid JSON"):
         FolderSource.of(shelf.settings())
     path = shelf.root / "classes.yaml"
     path.write_text("classes:\n  - {index: 0\n")
-    with pytest.raises(DataError, match=r"classes\.yaml:\d+: the class file is not valid YAML"):
+    with pytest.raises(DataError, match=r"classes\.yaml:\d+: the class file cannot be used: .*mend the YAML syntax"):
         FolderSource.of(shelf.settings(classes=str(path)))
 
 
