@@ -7,11 +7,12 @@ its search is complete its confirm trials are offered, while other cells still s
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sweeper.domains import Value, admits
 from sweeper.results.record import TrialRecord
+from sweeper.search.giving_up import Verdict, verdict
 from sweeper.search.halving import goes_on, rungs
 from sweeper.search.suggest import Seen, suggest
 from sweeper.study.plan import Cell, Plan
@@ -34,6 +35,20 @@ class Proposal:
     is_default: bool
 
 
+@dataclass(frozen=True)
+class GivenUp:
+    """A cell that is not run any further, since its first trials failed alike."""
+
+    family: str
+    level: float
+    trials: int
+    """That failed alike."""
+    left: int
+    """Trials of search and confirm that are not run; of confirm at the fewest."""
+    reason: str
+    """Of the first."""
+
+
 @dataclass
 class _CellState:
     """The search of one cell so far."""
@@ -46,10 +61,6 @@ class _CellState:
     """Trial key of the recorded trials, by number."""
     confirm: list[Proposal] | None = None
     """The confirm trials, once the search is complete."""
-
-    @property
-    def complete(self) -> bool:
-        return len(self.seen) >= self.cell.budget
 
     def best(self) -> Seen | None:
         """Return the completed trial with the best objective; the earlier one on a tie."""
@@ -67,7 +78,11 @@ class Sweep:
 
     def __init__(self, plan: Plan, records: Iterable[TrialRecord] = ()) -> None:
         self.plan = plan
-        self.recorded = {record.key: record for record in records}
+        self.recorded: dict[str, TrialRecord] = {}
+        """Of every recorded trial what the search needs, in the order recorded. What it does not need, the scores of
+        every picture above all, takes a hundred times the memory and is in the journal."""
+        for record in records:
+            self._remember(record)
         self.running: dict[str, Proposal] = {}
         self._cells = [_CellState(cell) for cell in plan.cells]
         self._rungs = rungs(plan.study.training.epochs) if plan.study.search.stopping == "asha" else ()
@@ -81,7 +96,7 @@ class Sweep:
             if proposal is not None:
                 return self._start(proposal, state)
         for state in self._cells:
-            for proposal in self.confirm_trials(state.cell):
+            for proposal in self._due(state, while_open=False):
                 if proposal.trial.key not in self.recorded and proposal.trial.key not in self.running:
                     return self._start(proposal, None)
         return None
@@ -90,7 +105,7 @@ class Sweep:
     def done(self) -> bool:
         """Whether every trial of the study is recorded."""
         return not self.running and all(
-            state.complete and all(one.trial.key in self.recorded for one in self.confirm_trials(state.cell))
+            self._searched(state) and all(one.trial.key in self.recorded for one in self._due(state))
             for state in self._cells
         )
 
@@ -106,7 +121,7 @@ class Sweep:
     def finish(self, record: TrialRecord) -> None:
         """Take the record of a trial that ended."""
         proposal = self.running.pop(record.key)
-        self.recorded[record.key] = record
+        self._remember(record)
         if proposal.number is not None:
             state = self._state(proposal.trial)
             state.running.pop(proposal.number)
@@ -121,7 +136,7 @@ class Sweep:
     def confirm_trials(self, cell: Cell) -> list[Proposal]:
         """Return the confirm trials of a cell, none before its search is complete."""
         state = next(state for state in self._cells if state.cell is cell)
-        if state.complete and state.confirm is None:
+        if state.confirm is None and self._searched(state):
             state.confirm = self._confirm_trials(state)
         return state.confirm or []
 
@@ -141,11 +156,27 @@ class Sweep:
     def totals(self) -> dict[str, tuple[int, int]]:
         """Return (recorded, planned) trials of each stage; for confirm an upper bound until all cells are searched."""
         searched = sum(len(state.seen) for state in self._cells)
-        trials = [proposal.trial.key for state in self._cells for proposal in self.confirm_trials(state.cell)]
+        trials = [proposal.trial.key for state in self._cells for proposal in self._due(state)]
         confirmed, planned = sum(key in self.recorded for key in trials), len(trials)
-        if not all(state.complete for state in self._cells):
+        if not all(self._searched(state) for state in self._cells):
             planned = max(planned, self.plan.confirm_trials)
-        return {"search": (searched, self.plan.search_trials), "confirm": (confirmed, planned)}
+        return {
+            "search": (searched, sum(self._budget(state) for state in self._cells)),
+            "confirm": (confirmed, planned),
+        }
+
+    def given_up(self) -> list[GivenUp]:
+        """Return the cells that are not run any further, in the order of the plan."""
+        found = []
+        for state in self._cells:
+            if self._verdict(state) == "given up":
+                first = self._first(state)[0]
+                assert first is not None, "a verdict is of recorded trials"
+                unrun = [one for one in self.confirm_trials(state.cell) if one.trial.key not in self.recorded]
+                left = state.cell.budget - len(state.seen) + len(unrun)
+                after = self.plan.study.search.give_up_after
+                found.append(GivenUp(state.cell.family, state.cell.level, after, left, first.reason or "unknown"))
+        return found
 
     def ledger(self) -> list[dict[str, Any]]:
         """Return each cell's trials, epochs and seconds: equal budgets are checked, not hoped for."""
@@ -163,12 +194,13 @@ class Sweep:
                     "failed": sum(one.status == "failed" for one in records),
                     "epochs": sum(one.epochs for one in records),
                     "seconds": round(sum(one.seconds for one in records), 3),
+                    **({"given_up": True} if self._verdict(state) == "given up" else {}),
                 }
             )
         return rows
 
     def current(self) -> list[TrialRecord]:
-        """Return the recorded trials that belong to the study as it is now planned."""
+        """Return the recorded trials that belong to the study as it is now planned, as `recorded` has them."""
         known = self._known()
         return [record for key, record in self.recorded.items() if key in known]
 
@@ -183,6 +215,8 @@ class Sweep:
         for number in range(state.cell.budget):
             if number in state.seen or number in state.running:
                 continue
+            if number >= self._budget(state):
+                return None
             oldest_needed = number - self.plan.study.search.parallel
             if any(n not in state.seen for n in range(oldest_needed + 1)):
                 return None
@@ -195,6 +229,43 @@ class Sweep:
             # The same setting was recorded under another number, when the study was another: it counts, it is not run.
             self._adopt(state, record, number)
         return None
+
+    def _first(self, state: _CellState) -> list[TrialRecord | None]:
+        """Return the records of a cell's first trials by number, then of its confirm trials; None where missing."""
+        after = self.plan.study.search.give_up_after
+        search = [self.recorded.get(state.keys.get(number, "")) for number in range(min(after, state.cell.budget))]
+        if len(search) == after or None in search:
+            return search
+        return [*search, *(self.recorded.get(one.trial.key) for one in self.confirm_trials(state.cell))][:after]
+
+    def _verdict(self, state: _CellState) -> Verdict:
+        return verdict(self._first(state), self.plan.study.search.give_up_after)
+
+    def _budget(self, state: _CellState) -> int:
+        """Return how many search trials a cell gets.
+
+        A cell that is given up gets those that may not know of it: what is run does not depend on who finished first.
+        """
+        search = self.plan.study.search
+        # A verdict that takes confirm trials too comes after the search.
+        if search.give_up_after > state.cell.budget or self._verdict(state) != "given up":
+            return state.cell.budget
+        return min(state.cell.budget, search.give_up_after + search.parallel - 1)
+
+    def _searched(self, state: _CellState) -> bool:
+        return all(number in state.seen for number in range(self._budget(state)))
+
+    def _due(self, state: _CellState, *, while_open: bool = True) -> list[Proposal]:
+        """Return the confirm trials of a cell that are to be run, none before its search is complete.
+
+        Args:
+            while_open: Also those that must wait until it is known whether the cell is given up.
+        """
+        trials = self.confirm_trials(state.cell)
+        found = self._verdict(state)
+        if found == "goes on" or (found == "open" and while_open):
+            return trials
+        return trials[: max(0, self.plan.study.search.give_up_after - state.cell.budget)]
 
     def _suggest(self, state: _CellState, number: int) -> dict[str, Value]:
         search = self.plan.study.search
@@ -243,6 +314,11 @@ class Sweep:
         return next(
             state for state in self._cells if state.cell.family == trial.family and state.cell.level == trial.level
         )
+
+    def _remember(self, record: TrialRecord) -> None:
+        needed = ("epoch", self.plan.study.search.metric)
+        curve = tuple({name: row[name] for name in needed if name in row} for row in record.history)
+        self.recorded[record.key] = replace(record, history=curve, scores=(), margins=(), reliability=())
 
     def _adopt(self, state: _CellState, record: TrialRecord, number: int) -> None:
         """Take a recorded trial for the cell's trial `number`."""

@@ -53,6 +53,16 @@ class Head:
         bias = None if self._conv.bias is None else self._order.classes(self._conv.bias.float(), dim=0)
         return nn.functional.linear(features, weight, bias)
 
+    def take(self) -> Tensor:
+        """Return the decoder's map of the latest forward pass as it is, and let go of it."""
+        assert self._input is not None, "the model has not run yet"
+        taken, self._input = self._input, None
+        return taken
+
+    def give(self, taken: Tensor) -> None:
+        """Put the decoder's map back: of a batch that ran in parts, those of its parts one after the other."""
+        self._input = taken
+
     def forget(self) -> None:
         """Let go of the features: they hold the graph of the whole forward pass."""
         self._input = None

@@ -31,6 +31,7 @@ from sweeper.training.head import Head
 from sweeper.training.metrics import HEADLINES
 from sweeper.training.model import build_model
 from sweeper.training.order import BackgroundFirst
+from sweeper.training.parts import in_parts, tied_by
 from sweeper.training.randomness import Purpose, torch_seed
 from sweeper.training.sampling import epoch_batches, steps_in_epoch
 from sweeper.training.schedule import first_epoch_after, progress, rate_factor
@@ -52,13 +53,21 @@ class Trainer:
     """
 
     def __init__(
-        self, trial: Trial, data: Prepared, *, device: str | None = None, metric: str = "minority_iou"
+        self,
+        trial: Trial,
+        data: Prepared,
+        *,
+        device: str | None = None,
+        metric: str = "minority_iou",
+        parts: int = 1,
     ) -> None:
         """Build the model and weight the splits; nothing is trained yet.
 
         Args:
             device: A torch device name; None takes the GPU when there is one.
             metric: What the background offset is chosen by, a name of `metrics.HEADLINES`.
+            parts: Into how many parts to cut a batch that is too large for the memory, from 1. Training stays what it
+                is, see `training.parts`; where it would not, batches of training stay whole.
 
         Raises: ModelError, LevelError, LossError, UnknownFamily: what the trial asks for cannot be had.
         """
@@ -102,6 +111,10 @@ class Trainer:
             torch.default_generator.manual_seed(torch_seed("initial weights", trial.seed))
             model = build_model(trial.model, data.channels, len(data.classes), patch=data.patch)
         self._model = model.to(self._device).to(memory_format=torch.channels_last)
+        self.tied = tied_by(self._model)
+        """The layer for which training batches are never cut; None where they may be."""
+        self.parts = 1 if self.tied is not None else min(parts, training.batch_size)
+        """How many parts a training batch is cut into."""
         self._parameters = [parameter for parameter in self._model.parameters() if parameter.requires_grad]
         self._optimizer = torch.optim.AdamW(
             self._parameters, lr=training.lr, weight_decay=training.weight_decay, fused=True
@@ -118,7 +131,8 @@ class Trainer:
             data,
             self.levels,
             self._device,
-            batch_size=max(_EVALUATION_BATCH, training.batch_size),
+            # Scoring looks at each picture by itself, whatever ties them in training.
+            batch_size=max(1, max(_EVALUATION_BATCH, training.batch_size) // parts),
         )
 
     @property
@@ -210,7 +224,7 @@ class Trainer:
             for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
                 group["lr"] = rate * factor
             batch = _transformed(feed.take(indices), flips[step]) if training.augment else feed.take(indices)
-            logits = self._forward(batch.images)
+            logits = self._forward(batch.images) if self.parts == 1 else self._forward_in_parts(batch.images)
             if self._companionship is not None and self._companionship.competes:
                 with self._random_numbers("rival", done):
                     self._companionship.compete(*self._seen(logits, batch), step=step + 1, factor=factor, watch=watch)
@@ -237,6 +251,23 @@ class Trainer:
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
             logits: Tensor = self._model(self._normalize(images))
         return logits
+
+    def _forward_in_parts(self, images: Tensor) -> Tensor:
+        """Return the logits of a batch too large for the memory, as `_forward` does of one that is not."""
+        logits, *features = in_parts(self._forward_apart, images, self.parts)
+        if self._head is not None:
+            self._head.give(features[0])
+        return logits
+
+    def _forward_apart(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Return the logits of a part and, where the setting needs them, its features; keep nothing of either."""
+        if self._head is None:
+            return (self._forward(images),)
+        try:
+            return self._forward(images), self._head.take()
+        finally:
+            # On the way back the pass ends as soon as it has what the gradient needs.
+            self._head.forget()
 
     def _loss(self, logits: Tensor, batch: Batch, step: int = 0) -> Tensor:
         """Return the loss of the model's logits on a batch at an optimizer step of the whole training, from 0."""

@@ -91,6 +91,13 @@ def against_a_critic(logits, target, *, weight=0.1, broken_from=1000, images=Non
     return plain + weight * binary_cross_entropy_with_logits(fooled, torch.ones_like(fooled))
 
 
+def along_features(logits, target, *, features=None, classifier=None, ignore_index=-100):
+    """Cross-entropy, and how far features are from their mean over the batch, as the last layer sees it."""
+    middle = features.mean(dim=(0, 2, 3), keepdim=True)
+    apart = classifier((features - middle).movedim(1, -1)).square().mean().sqrt()
+    return cross_entropy(logits, target, ignore_index=ignore_index) + apart
+
+
 def _critic(setup: Setup) -> Critic | None:
     return Critic(setup) if setup.settings["weight"] else None
 
@@ -123,3 +130,4 @@ RIVAL = _family(
     needs=("images",),
     hyperparameters={"weight": _number(0.0, 1.0), "broken_from": _number(0.0, 1e6)},
 )
+FEATURES = _family(along_features, needs=("features", "classifier"))
