@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,6 +27,9 @@ COMPARISON = Path("comparison")
 
 MOST_PROBLEMS = 20
 """Differences of a report that are told one by one."""
+
+_COLORS = {"ok": "green", "note": "yellow", "problem": "red"}
+"""Of what the doctor finds."""
 
 app = typer.Typer(
     name="sweeper",
@@ -71,14 +75,17 @@ def run(
 ) -> None:
     """Search, confirm, record in MLflow and write the report. Run it again to continue a study that was stopped."""
     import sweeper
+    from sweeper.orchestration.stopping import Stop
 
     try:
-        with _Progress() as listener:
+        with Stop().heard(), _Progress() as listener:
             loaded = _load(study, sets, data, tracking_uri)
             outcome = sweeper.run(loaded, out=out, address=address, listener=listener, command=_command())
+    except Interrupted as error:
+        raise Interrupted(f"{error}:\n{_typed()}") from None
     except KeyboardInterrupt:
         raise Interrupted(
-            "stopped before all trials ran; nothing recorded is lost. Continue with the same command"
+            f"stopped at once; nothing recorded is lost. Continue with the same command:\n{_typed()}"
         ) from None
     if as_json:
         _print_json(outcome.to_dict())
@@ -318,6 +325,68 @@ def champion(
         typer.echo(crowned.to_text())
 
 
+@app.command()
+def replay(
+    key: Annotated[
+        str, typer.Argument(help="Key of a recorded trial, or enough of its beginning.", metavar="TRIAL_KEY")
+    ],
+    run_folder: Annotated[
+        Path | None,
+        typer.Option("--run", help="Its run folder; by default those in --out are searched.", metavar="RUN"),
+    ] = None,
+    out: Out = Path("runs"),
+    device: Annotated[
+        str | None, typer.Option(help="cpu or cuda; by default what it was recorded on.", metavar="DEVICE")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="On the CPU; by default as many as it was recorded with.", min=1)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run one recorded trial again, without Ray, and say whether it comes out the same. Exit code 1 if it does not."""
+    from sweeper.orchestration.replay.replay import replay as play
+
+    if device not in (None, "cpu", "cuda"):
+        raise UserError(f"--device {device}: is no kind of device to replay on; give cpu or cuda")
+    with _Epochs() as epochs:
+        played = play(key, run=run_folder, out=out, device=device, threads=threads, progress=epochs.done)
+    if as_json:
+        _print_json(played.to_dict())
+    else:
+        typer.echo(played.to_text())
+    if not played.verdict.reproduced:
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(
+    target: Annotated[
+        Path | None,
+        typer.Argument(help="A study file or a run folder to look at too.", metavar="[STUDY.yaml | RUN]"),
+    ] = None,
+    out: Out = Path("runs"),
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster to look at: auto or host:port. By default Ray on this machine.")
+    ] = None,
+    tracking_uri: Uri = None,
+    as_json: Json = False,
+) -> None:
+    """Check this machine, Ray, MLflow and a run folder, and say what to do. Exit code 1 where there is a problem."""
+    from sweeper.orchestration.doctor import examine, patient
+
+    findings = []
+    for one in examine(patient(target, out), address=address, uri=tracking_uri):
+        findings.append(one)
+        if not as_json:
+            typer.secho(one.status.ljust(8), fg=_COLORS[one.status], nl=False)
+            typer.echo(one.to_text().removeprefix(one.status).lstrip())
+    problems = [one for one in findings if one.status == "problem"]
+    if as_json:
+        _print_json({"problems": len(problems), "findings": [one.to_dict() for one in findings]})
+    if problems:
+        raise typer.Exit(1)
+
+
 def main() -> None:
     """Run the command line; every error on purpose becomes one message and its exit code."""
     # A user's own loss lies beside the study, as a script's modules lie beside the script.
@@ -361,6 +430,18 @@ def _command() -> str:
     return shlex.join(["sweeper", *(redact(word) for word in sys.argv[1:])])
 
 
+def _typed() -> str:
+    """Return the command that starts the same again from this folder, without passwords."""
+    from sweeper.results.mlflow_client import redact
+
+    program = Path(sys.argv[0])
+    if program.suffix == ".py":
+        words = [sys.executable, "-m", "sweeper.cli"]
+    else:
+        words = [program.name if shutil.which(program.name) == str(program) else str(program)]
+    return shlex.join([*words, *(redact(word) for word in sys.argv[1:])])
+
+
 def _complain(text: str) -> None:
     typer.echo(text, err=True)
 
@@ -387,6 +468,28 @@ class _Progress:
 
     def __exit__(self, *unused: object) -> None:
         self.listener.close()
+
+
+class _Epochs:
+    """The epochs of a replay, drawn on a terminal and nowhere else."""
+
+    def __enter__(self) -> _Epochs:
+        from rich.console import Console
+        from rich.status import Status
+
+        console = Console(stderr=True)
+        self._status = Status("preparing", console=console) if console.is_terminal else None
+        if self._status is not None:
+            self._status.start()
+        return self
+
+    def done(self, epoch: int, of: int) -> None:
+        if self._status is not None:
+            self._status.update(f"epoch {epoch} of {of}")
+
+    def __exit__(self, *unused: object) -> None:
+        if self._status is not None:
+            self._status.stop()
 
 
 def _print_json(answer: Any) -> None:

@@ -11,7 +11,9 @@ SweeperError                 anything this package reports itself        exit co
 │   ├── ModelError           an architecture or encoder that cannot be built
 │   ├── TrackingError        an MLflow address that cannot be used
 │   ├── ResultsError         results that are missing or cannot be read
-│   └── RunFolderError       an output folder that cannot be used
+│   ├── RunFolderError       an output folder that cannot be used
+│   └── ChangedStudy         a run folder that holds another study of this name
+├── DiskFull                 no room left; what is recorded stays, the same command continues
 ├── TrialFailure             a trial that cannot go on; recorded, never fatal to the study
 └── Interrupted              stopped half-way; the same command continues  exit code 75
 """
@@ -97,6 +99,14 @@ class ResultsError(UserError):
 
 class RunFolderError(UserError):
     """A run folder that cannot be written, or that another run is using."""
+
+
+class ChangedStudy(UserError):
+    """A run folder whose recorded trials are of another study of the same name, or of other data."""
+
+
+class DiskFull(SweeperError):
+    """No room left on a disk. Not `Interrupted`: whoever starts again at once would meet it again."""
 
 
 class TrialFailure(SweeperError):

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from pathlib import Path
+
+_TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")
+"""The names that `write_bytes` gives."""
 
 
 def write_text(path: Path, text: str) -> None:
@@ -53,3 +57,19 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def remove_temporaries(folder: Path, *, below: bool = True) -> None:
+    """Remove what `write_bytes` leaves in `folder` when its process is killed. Nobody may be writing there.
+
+    Args:
+        below: Also in the folders below it.
+    """
+    for path in folder.rglob(".*.tmp") if below else folder.glob(".*.tmp"):
+        if is_temporary(path):
+            path.unlink(missing_ok=True)
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a file has a name that `write_bytes` gives while it writes."""
+    return _TEMPORARY.fullmatch(path.name) is not None

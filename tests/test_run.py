@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -11,14 +12,18 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
 import sweeper
+from sweeper.orchestration.folder import RunFolder
 from sweeper.orchestration.publish import sync_run
+from sweeper.orchestration.stopping import ANNOUNCEMENT
 from sweeper.results.results import Results
 from sweeper.results.schema import OBJECT_METRICS, SURFACE_METRICS, TABLES
 from sweeper.tracking.journal import Journal
@@ -35,13 +40,16 @@ search: {trials: 3}
 confirm: {seeds: 2}
 """
 
+WORKER = (b"ray::ResourceTrainable", b"ray::TrialActor")
+"""What a process that runs trials calls itself."""
+
 MEASURED = ["seconds", "started"]
 """Columns that differ from run to run; all others must not."""
 
 
-def start(study: Path, out: Path, *words: str) -> subprocess.Popen[str]:
+def start(study: Path, out: Path, *words: str, stderr: int | IO[str] = subprocess.PIPE) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "sweeper.cli", "run", str(study), "--out", str(out), *words]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, start_new_session=True)
 
 
 def finish(process: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
@@ -53,7 +61,7 @@ def finish(process: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
 
 def a_process_of(driver: int, *names: bytes) -> int:
     """Wait for a process below the driver whose command line holds one of `names`, and return it."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 200
     while (found := find_process(driver, names)) is None:
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -79,6 +87,20 @@ def find_process(driver: int, names: tuple[bytes, ...]) -> int | None:
         return process == driver
 
     return next((process for process in named if descends(process)), None)
+
+
+def living(session: int) -> list[str]:
+    """Return the processes of a session that still run, by name."""
+    names = []
+    for entry in Path("/proc").iterdir():
+        try:
+            name, _, rest = (entry / "stat").read_text().rpartition(") ")
+            state, _, _, own = rest.split()[:4]
+        except (OSError, ValueError):
+            continue  # no process, or it ended meanwhile
+        if int(own) == session and state != "Z":
+            names.append(name)
+    return names
 
 
 @pytest.fixture(scope="module")
@@ -229,6 +251,20 @@ def wait_for(trials: int, folder: Path, process: subprocess.Popen[str]) -> None:
         time.sleep(0.1)
 
 
+def wait_for_words(file: Path, words: str, process: subprocess.Popen[str]) -> None:
+    """Wait until a process has written `words` into the file of its stderr."""
+    deadline = time.monotonic() + 200
+    while words not in (said := file.read_text()):
+        assert process.poll() is None, said
+        assert time.monotonic() < deadline, said
+        time.sleep(0.05)
+
+
+def start_sync(folder: RunFolder) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "sweeper.cli", "sync", str(folder.path)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
 def recorded(folder: Path) -> set[str]:
     return Journal(folder / "outbox").finished()
 
@@ -255,20 +291,124 @@ def test_killed_half_way_it_continues_to_the_same_scores(study, results, tmp_pat
     wait_for(len(first) + 3, tmp_path / "tiny", stopped)
     os.kill(stopped.pid, signal.SIGTERM)
     _, err = finish(stopped, code=75)
-    assert "same command" in err
+    assert ANNOUNCEMENT in err
+    assert err.endswith(f" run {study} --out {tmp_path}\n"), "the command that continues"
     second = recorded(tmp_path / "tiny")
     assert first < second
 
     last = start(study, tmp_path)
     wait_for(len(second) + 1, tmp_path / "tiny", last)
     # A worker that runs trials; the end of Ray's other processes takes the whole node with it.
-    os.kill(a_process_of(last.pid, b"ray::ResourceTrainable", b"ray::TrialActor"), signal.SIGKILL)
+    os.kill(a_process_of(last.pid, *WORKER), signal.SIGKILL)
     _, err = finish(last)
     assert "its worker died, the trial starts again" in err
     ended = sweeper.load_results(tmp_path / "tiny")
     assert comparable(ended) == comparable(results)
     loaded = sweeper.load_results("tiny", tracking_uri=f"sqlite:///{tmp_path / 'tiny' / 'mlflow.db'}")
     assert sorted(loaded.trials["key"].to_pylist()) == sorted(ended.trials["key"].to_pylist())
+
+
+def test_ctrl_c_in_a_terminal_finishes_epochs_and_twice_ends_at_once(study, tmp_path):
+    """A terminal sends SIGINT to a whole process group, workers too; these must go on to the end of their epoch."""
+    folder = RunFolder(tmp_path / "tiny")
+    words = ["--set", "training.steps_per_epoch=12", "--set", "name=tiny"]
+    stopped = start(study, tmp_path, *words)
+    a_process_of(stopped.pid, *WORKER)
+    wait_for(1, folder.path, stopped)
+
+    refused, other = start(study, tmp_path, *words), start_sync(folder)
+    for process in (refused, other):
+        _, err = finish(process, code=2)
+        assert f"another run drives this study (host {socket.gethostname()}, process {stopped.pid}, since 20" in err
+
+    os.killpg(stopped.pid, signal.SIGINT)
+    _, err = finish(stopped, code=75)
+    assert ANNOUNCEMENT in err
+    assert err.endswith(f" run {study} --out {tmp_path} {shlex.join(words)}\n")
+    before = recorded(folder.path)
+    kept = [path.parent.name for path in folder.checkpoints.glob("*/last.pt")]
+    assert kept, "trials much younger than the usual checkpoint"
+    assert not {*kept} & before
+
+    said = tmp_path / "said"
+    with said.open("w") as file:
+        again = start(study, tmp_path, *words, stderr=file)
+    worker = a_process_of(again.pid, *WORKER)
+    wait_for_words(said, " at once", again)
+    os.kill(worker, signal.SIGSTOP)  # its epoch does not end
+    os.killpg(again.pid, signal.SIGINT)
+    wait_for_words(said, ANNOUNCEMENT, again)
+    os.killpg(again.pid, signal.SIGINT)
+    again.communicate(timeout=100)
+    assert again.returncode == 75
+    assert "stopped at once; nothing recorded is lost" in said.read_text()
+    assert "Traceback" not in said.read_text()
+    assert recorded(folder.path) >= before
+    deadline = time.monotonic() + 30
+    while left := living(again.pid):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+
+
+def test_a_changed_study_is_refused_and_leaves_all_as_it_was(study, whole):
+    before = {path: path.read_bytes() for path in (whole / "study.yaml", whole / "meta.json")}
+    for words, told in (
+        (["--set", "training.epochs=5"], "training.epochs: 4 → 5"),
+        (["--set", "families.tversky.alpha=0.4"], "families.tversky.alpha: "),
+        (["--set", "data.scans=11"], "data.scans: 10 → 11"),
+    ):
+        out, err = finish(start(study, whole.parent, *words), code=2)
+        assert out == ""
+        assert told in err
+        assert "another name (--set name=…)" in err
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_an_extended_study_reuses_all_that_is_recorded(study, whole, results, tmp_path):
+    shutil.copytree(whole.parent, tmp_path, dirs_exist_ok=True)
+    folder = RunFolder(tmp_path / "tiny")
+    before = (folder.outbox / "trials.log").read_bytes()
+    words = ["--set", "confirm.seeds=3", "--set", "families.lovasz_softmax={}"]
+    _, err = finish(start(study, tmp_path, *words))
+    assert "extended: families.lovasz_softmax: nothing → " in err
+    assert f"None of the {results.trials.num_rows} recorded trials runs again" in err
+    assert (folder.outbox / "trials.log").read_bytes().startswith(before)
+    more = sweeper.load_results(folder.path)
+    keys = more.trials["key"].to_pylist()
+    assert len(keys) == len({*keys})
+    assert {*results.trials["key"].to_pylist()} < {*keys}
+    kept = more.scores.filter(pc.is_in(more.scores["key"], results.trials["key"].combine_chunks()))
+    assert sorted(kept.to_pylist(), key=str) == sorted(results.scores.to_pylist(), key=str)
+    assert {*more.trials.filter(pc.equal(more.trials["stage"], "confirm"))["seed"].to_pylist()} == {1000, 1001, 1002}
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Path]:
+    """A disk of 200 MB of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small disk needs root")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_is_said_and_costs_nothing(study, whole, results, small_disk):
+    shutil.copytree(whole.parent, small_disk, dirs_exist_ok=True)
+    folder = RunFolder(small_disk / "tiny")
+    shutil.rmtree(folder.report)
+    fill = small_disk / "fill"
+    with fill.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(small_disk).free - 200_000)
+    _, err = finish(start(study, small_disk), code=1)
+    assert "no room to write (No space left on device); nothing recorded is lost" in err
+    assert "give the same command again" in err
+    assert not list(folder.path.rglob(".*.tmp"))
+    fill.unlink()
+    finish(start(study, small_disk))
+    assert comparable(sweeper.load_results(folder.path)) == comparable(results)
+    assert (folder.report / "report.html").exists()
 
 
 def test_a_run_folder_of_before_there_were_margins_is_continued(study, whole, results, tmp_path):

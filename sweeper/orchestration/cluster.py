@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sweeper.errors import SweeperError, UserError
 from sweeper.files import write_text
@@ -56,7 +57,8 @@ def ray_session(address: str | None) -> Iterator[None]:
             )
         else:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+    except Exception as error:  # among them a bare Exception, of a machine too busy to start Ray in time
+        ray.shutdown()
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
         if address is None:
             raise SweeperError(f"Ray could not be started on this machine: {text}") from None
@@ -134,4 +136,8 @@ def _noted(file: Path) -> list[dict[str, float] | None] | None:
         known = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return known if isinstance(known, list) else None
+    return known if isinstance(known, list) and all(one is None or _is_share(one) for one in known) else None
+
+
+def _is_share(noted: Any) -> bool:
+    return isinstance(noted, dict) and all(isinstance(noted.get(what), int | float) for what in ("cpu", "gpu"))

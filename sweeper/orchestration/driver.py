@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from sweeper.durations import duration
 from sweeper.errors import RunFolderError, SweeperError
-from sweeper.losses.catalogue import family
 from sweeper.orchestration.events import Listener
 from sweeper.orchestration.folder import RunFolder
-from sweeper.orchestration.job import Job, outcome_path, trouble_path
-from sweeper.results.record import MINORITY, MarginCounts, ReliabilityBin, Score, TrialRecord, rows
+from sweeper.orchestration.job import Job, trouble_path
+from sweeper.orchestration.mishaps import note_memory, note_stall, read_mishaps
+from sweeper.orchestration.patience import Patience
+from sweeper.orchestration.recording import EPOCH_METRICS as EPOCH_METRICS
+from sweeper.orchestration.recording import from_report, to_record
+from sweeper.orchestration.stopping import ANNOUNCEMENT
+from sweeper.orchestration.tidy import forget
+from sweeper.orchestration.trial_outcome import DamagedOutcome, read_outcome
+from sweeper.results.record import TrialRecord
 from sweeper.search.sweep import Proposal, Sweep
 
 OUTCOME_SECONDS = 60.0
 """How long the outcome of a finished trial may take to appear; NFS caches for up to 60 seconds."""
 
+WORKER_LOST = "its worker died again and again; see the Ray logs"
+
 NODE_LOST = "Ray has lost every machine it ran trials on; nothing recorded is lost, give the same command again"
-
-EPOCH_METRICS = ("iou", "f1", "precision", "recall")
-"""Minority scores that every epoch reports: a trial stopped early has these of the epoch it reached."""
-
-_SETUP = tuple(
-    field.name
-    for field in dataclasses.fields(TrialRecord)
-    if field.name.startswith(("level_", "weighting_", "ess_")) or field.name in ("device", "precision")
-)
 
 
 class Driver:
@@ -44,6 +42,8 @@ class Driver:
         listener: Who is told.
         healthy: Whether there is still a machine to run trials on; a trial that ends because there is none has not
             failed.
+        halt: Tells all workers to checkpoint after their epoch and to end.
+        clock: Seconds that only go forward, to tell trials that hang.
     """
 
     def __init__(
@@ -54,6 +54,8 @@ class Driver:
         job: Job,
         listener: Listener,
         healthy: Callable[[], bool] = lambda: True,
+        halt: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.sweep = sweep
         self.failure: SweeperError | None = None
@@ -63,30 +65,71 @@ class Driver:
         self._job = job
         self._listener = listener
         self._healthy = healthy
+        self._halt = halt
+        self._stopping = False
+        self._clock = clock
+        self._patience = Patience(sweep.plan.study.resources.stall)
+        self._hanging: Mapping[str, float] = {}
+        """Limit of every trial that was overdue when last asked."""
         self._reports: dict[str, Mapping[str, Any]] = {}
         self._stopped: set[str] = set()
+        self._told: dict[str, int] = {}
+        """How many of its worker's notes were told, by trial."""
+        self._given_up: set[tuple[str, float]] = set()
+        """Cells of which the user knows that they are given up."""
+        self._damaged: list[str] = []
+        """Trials whose outcome could not be believed."""
 
     def propose(self) -> tuple[str, Job] | None:
         """Return the next trial's key and job, or None while nothing may start."""
-        while self.failure is None and (proposal := self.sweep.next()) is not None:
+        self._tell_of_given_up()
+        while not self._ending and (proposal := self.sweep.next()) is not None:
             key = proposal.trial.key
-            outcome = self._outcome(key)
+            outcome = self._outcome(proposal)
             if outcome is not None:
                 # A worker finished it while no driver listened: that result stands.
                 self._keep(proposal, outcome)
                 continue
+            if self.failure is not None:
+                self.sweep.give_back(key)
+                break
+            self._patience.begin(key, proposal.trial.family, proposal.trial.stage, self._clock())
             self._listener.started(proposal)
             return key, self._job_of(proposal)
         return None
 
     @property
     def done(self) -> bool:
-        return self.sweep.done or self.failure is not None
+        return self.sweep.done or self._ending
+
+    def stop(self) -> None:
+        """Let running epochs finish and their trials be checkpointed; nothing new starts. Says so once."""
+        if not self._stopping:
+            self._stopping = True
+            self._listener.note(ANNOUNCEMENT)
+            self._halt()
+
+    @property
+    def _ending(self) -> bool:
+        return self._stopping or self.failure is not None
 
     def epoch(self, key: str, report: Mapping[str, Any]) -> bool:
         """Take one report of a running trial; return whether it should go on."""
         proposal = self.sweep.running.get(key)
-        if proposal is None or not report.get("history"):
+        if proposal is None:
+            return True
+        self._tell(proposal, report.get("notes", ()))
+        if report.get("paused"):
+            if "unsaved" in report:
+                self._note(
+                    proposal,
+                    f"could not be checkpointed ({report['unsaved']}); it starts again from its last checkpoint",
+                )
+            return False
+        if "trouble" in report:
+            self._stop_for(report["trouble"])
+            return False
+        if not report.get("history"):
             return True
         known = len(self._reports.get(key, {}).get("history", ()))
         history = list(report["history"])
@@ -100,15 +143,47 @@ class Driver:
                 history = history[:count]
                 break
         self._reports[key] = {"history": history, "setup": report.get("setup")}
-        return key not in self._stopped
+        scoring = int(report["history"][-1]["epoch"]) == proposal.trial.training.epochs
+        self._patience.progress(key, "score" if scoring else "epoch", self._clock())
+        # With a study that cannot go on its trials need not either: they end as if interrupted.
+        return key not in self._stopped and self.failure is None
+
+    def started(self, key: str) -> None:
+        """Take that a worker begins with a trial, for the first time or again."""
+        proposal = self.sweep.running.get(key)
+        if proposal is not None:
+            self._patience.begin(key, proposal.trial.family, proposal.trial.stage, self._clock())
+
+    def overdue(self) -> Collection[str]:
+        """Return the keys of trials that show no progress for too long. To be asked every few seconds."""
+        self._hanging = self._patience.overdue(self._clock())
+        return self._hanging.keys()
+
+    def hung(self, key: str) -> None:
+        """Take that the worker of an overdue trial is being stopped; the trial starts again, once."""
+        proposal = self.sweep.running.get(key)
+        if proposal is None:
+            return
+        limit = self._hanging[key]
+        self._patience.end(key)
+        with suppress(OSError):  # then it is not known to have hung, and gets another try
+            note_stall(self._folder, key, limit)
+        self._note(proposal, f"no progress for {duration(limit)}, its worker is stopped")
+
+    def short_of_memory(self, key: str) -> None:
+        """Take that Ray stopped a trial's worker to keep its machine from running out of memory."""
+        proposal = self.sweep.running.get(key)
+        if proposal is not None:
+            with suppress(OSError):  # as above
+                note_memory(self._folder, key, "host")
+            self._note(proposal, "its machine ran out of memory, so Ray stopped its worker")
 
     def restarted(self, key: str) -> None:
         """Take that a trial's worker died and that the trial starts again, from its last checkpoint if it has one."""
         proposal = self.sweep.running.get(key)
         if proposal is not None:
-            trial = proposal.trial
-            where = f"{trial.family} at {trial.level:g}, seed {trial.seed}"
-            self._listener.note(f"{where}: its worker died, the trial starts again")
+            self._patience.end(key)
+            self._note(proposal, "its worker died, the trial starts again")
 
     def ended(self, key: str, *, done: bool = False, error: bool = False) -> None:
         """Take the end of a trial.
@@ -120,19 +195,22 @@ class Driver:
         proposal = self.sweep.running.get(key)
         if proposal is None:
             return
+        self._patience.end(key)
         report = self._reports.pop(key, {})
         metric = self.sweep.plan.study.search.metric
+        damaged = len(self._damaged)
         outcome: Mapping[str, Any] | None
         if key in self._stopped:
-            outcome = _from_report(report, "stopped", None, metric)
+            outcome = from_report(report, "stopped", None, metric)
         else:
-            outcome = self._outcome(key, patience=OUTCOME_SECONDS if done else 0.0)
+            outcome = self._outcome(proposal, patience=OUTCOME_SECONDS if done else 0.0)
         self._stopped.discard(key)
         if outcome is None and error and not self._healthy():
             self.failure = SweeperError(NODE_LOST)
         elif outcome is None and error and not self._trouble(key):
-            outcome = _from_report(report, "failed", "its worker died again and again; see the Ray logs", metric)
-        if outcome is None and done:
+            known = read_mishaps(self._folder, key)
+            outcome = from_report(report, "failed", known.verdict or WORKER_LOST, metric)
+        if outcome is None and done and len(self._damaged) == damaged and self.failure is None:
             self.failure = RunFolderError(
                 f"{self._folder.path}: a worker finished trial {key}, but its outcome is not here; every node of the "
                 "cluster must see this folder under this path, for example by NFS"
@@ -144,7 +222,8 @@ class Driver:
         self._keep(proposal, outcome)
 
     def _keep(self, proposal: Proposal, outcome: Mapping[str, Any]) -> None:
-        record = self._to_record(proposal, outcome)
+        self._tell(proposal, outcome.get("notes", ()))
+        record = to_record(proposal, outcome, study=self.sweep.plan.study.name)
         try:
             self._record(record)
         except SweeperError as error:
@@ -152,75 +231,67 @@ class Driver:
             self.sweep.give_back(record.key)
             return
         self.sweep.finish(record)
-        self._clean(record.key)
+        self._told.pop(record.key, None)
+        forget(self._folder, record.key)
         self._listener.finished(record)
-
-    def _clean(self, key: str) -> None:
-        """Remove what only an unfinished trial needs."""
-        outcome_path(self._folder, key).unlink(missing_ok=True)
-        trouble_path(self._folder, key).unlink(missing_ok=True)
-        shutil.rmtree(self._folder.checkpoints / key, ignore_errors=True)
-        with suppress(OSError):  # it holds panels or a model
-            (self._folder.trials / key).rmdir()
 
     def _trouble(self, key: str) -> bool:
         """Stop the study when a trial could not run for a reason that is not its own, which others would meet too."""
         try:
-            text = trouble_path(self._folder, key).read_text(encoding="utf-8")
+            text = trouble_path(self._folder, key).read_text(encoding="utf-8", errors="replace")
         except OSError:
             return False
-        self.failure = SweeperError(f"trials cannot be run: {text}; mend that and give the same command again")
+        self._stop_for(text)
         return True
 
-    def _to_record(self, proposal: Proposal, outcome: Mapping[str, Any]) -> TrialRecord:
-        trial = proposal.trial
-        place = family(trial.family)
-        setup = outcome.get("setup") or {}
-        return TrialRecord(
-            key=trial.key,
-            study=self.sweep.plan.study.name,
-            family=trial.family,
-            loss_level=place.level,
-            overlap=place.overlap,
-            tradeoff=place.tradeoff,
-            hyperparameters=dict(proposal.values),
-            is_default=proposal.is_default,
-            stage=trial.stage,
-            number=proposal.number,
-            level=trial.level,
-            seed=trial.seed,
-            status=outcome["status"],
-            reason=outcome.get("reason"),
-            epochs=outcome["epochs"],
-            planned_epochs=trial.training.epochs,
-            objective=outcome.get("objective"),
-            offset=outcome.get("offset"),
-            offset_at_limit=outcome.get("offset_at_limit"),
-            seconds=outcome["seconds"],
-            started=outcome.get("started"),
-            history=tuple(outcome["history"]),
-            scores=rows(Score, outcome.get("scores", ())),
-            margins=rows(MarginCounts, outcome.get("margins", ())),
-            reliability=rows(ReliabilityBin, outcome.get("reliability", ())),
-            **{name: setup.get(name) for name in _SETUP},
-        )
+    def _stop_for(self, trouble: str) -> None:
+        self.failure = SweeperError(f"trials cannot be run: {trouble}; mend that and give the same command again")
 
-    def _outcome(self, key: str, patience: float = 0.0) -> dict[str, Any] | None:
-        """Return what the worker left, or None; a damaged file counts as none and the trial runs again.
+    def _outcome(self, proposal: Proposal, patience: float = 0.0) -> dict[str, Any] | None:
+        """Return what the worker left, or None; a damaged file counts as none and the trial runs again, once.
 
         Network file systems remember for a while that a file was not there: wait up to `patience` seconds.
         """
-        deadline = time.monotonic() + patience
+        key, deadline = proposal.trial.key, time.monotonic() + patience
         while True:
             try:
-                outcome = json.loads(outcome_path(self._folder, key).read_text(encoding="utf-8"))
-                return outcome if isinstance(outcome, dict) and "status" in outcome else None
-            except ValueError:
-                return None
+                return read_outcome(self._folder, key)
             except FileNotFoundError:
                 if time.monotonic() >= deadline:
                     return None
                 time.sleep(0.5)
+            except DamagedOutcome as damage:
+                if key in self._damaged:
+                    self.failure = RunFolderError(
+                        f"{damage}: damaged for the second time; mend the disk and give the same command again"
+                    )
+                self._damaged.append(key)
+                self._note(proposal, f"its outcome was damaged and is set aside as {damage}; the trial starts again")
+                return None
+            except OSError as error:
+                self._stop_for(str(error))
+                return None
+
+    def _tell_of_given_up(self) -> None:
+        for cell in self.sweep.given_up():
+            if (cell.family, cell.level) not in self._given_up:
+                self._given_up.add((cell.family, cell.level))
+                self._listener.note(
+                    f"{cell.family} at {cell.level:g}: given up, since its first {cell.trials} trials failed alike "
+                    f"({cell.reason}); {cell.left} more are not run. Mend that and give the same command again, or set "
+                    "search.give_up_after to another number, 0 for never"
+                )
+
+    def _tell(self, proposal: Proposal, notes: Sequence[str]) -> None:
+        """Say what a worker has to say of a trial; its reports repeat what earlier ones said."""
+        known = self._told.get(proposal.trial.key, 0)
+        for text in notes[known:]:
+            self._note(proposal, text)
+        self._told[proposal.trial.key] = max(known, len(notes))
+
+    def _note(self, proposal: Proposal, text: str) -> None:
+        trial = proposal.trial
+        self._listener.note(f"{trial.family} at {trial.level:g}, seed {trial.seed}: {text}")
 
     def _job_of(self, proposal: Proposal) -> Job:
         study = self.sweep.plan.study
@@ -232,21 +303,3 @@ class Driver:
             keep_panels=confirm and first,
             keep_model=confirm and (study.confirm.models == "all" or (study.confirm.models == "first" and first)),
         )
-
-
-def _from_report(report: Mapping[str, Any], status: str, reason: str | None, metric: str) -> dict[str, Any]:
-    """Build the outcome of a trial whose worker could not write one, from the last it reported."""
-    history = list(report.get("history", ()))
-    reached = history[-1] if history and status != "failed" else {}
-    return {
-        "status": status,
-        "reason": reason,
-        "epochs": len(history),
-        "history": history,
-        "seconds": sum(row["seconds"] for row in history),
-        "objective": reached.get(metric),
-        "scores": [["val", "argmax", None, MINORITY, name, reached.get(f"minority_{name}")] for name in EPOCH_METRICS]
-        if reached
-        else [],
-        "setup": report.get("setup"),
-    }

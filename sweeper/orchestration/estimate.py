@@ -9,6 +9,7 @@ from typing import Any
 from sweeper.durations import duration
 from sweeper.orchestration.cluster import Slots, allot, available_cores
 from sweeper.orchestration.events import Listener, Silent
+from sweeper.orchestration.footprint import Footprint, footprint
 from sweeper.orchestration.needs import with_needs
 from sweeper.orchestration.run import Checked
 from sweeper.search.sweep import Sweep
@@ -42,6 +43,7 @@ class PlanReport:
 
     checked: Checked
     estimate: Estimate
+    disk: Footprint
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as plain data for `--json`."""
@@ -64,6 +66,7 @@ class PlanReport:
                 for (split, level), weights in self.checked.weights.items()
             ],
             "estimate": dataclasses.asdict(self.estimate),
+            "disk": self.disk.to_dict(),
         }
 
     def to_text(self) -> str:
@@ -93,6 +96,7 @@ class PlanReport:
             f"cost:    about {duration(cost.trial)} per trial ({cost.step * 1000:.0f} ms per step, "
             f"{cost.validation:.1f} s per validation), {cost.slots.concurrent} at once: roughly "
             f"{duration(cost.study)} on this machine, measured with {cost.family}",
+            f"disk:    {self.disk.to_text()}",
         ]
         return "\n".join(lines)
 
@@ -133,6 +137,13 @@ def estimate(checked: Checked, *, listener: Listener | None = None) -> PlanRepor
     steps_per_epoch = steps_in_epoch(len(data.splits["train"]), planned.batch_size, planned.steps_per_epoch)
     trial = planned.epochs * (steps_per_epoch * step + validation)
     trials = plan.search_trials + plan.confirm_trials
-    return PlanReport(
-        checked, Estimate(step, validation, trial, trials * trial / shared.concurrent, shared, proposal.trial.family)
+    disk = footprint(
+        plan,
+        data,
+        folder=checked.run_folder,
+        cache=checked.folder,
+        state=trainer.state(),
+        concurrent=shared.concurrent,
     )
+    cost = Estimate(step, validation, trial, trials * trial / shared.concurrent, shared, proposal.trial.family)
+    return PlanReport(checked, cost, disk)

@@ -7,11 +7,12 @@ import json
 import os
 import socket
 import uuid
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
+from typing import Literal
 
 from sweeper.errors import RunFolderError
 
@@ -113,6 +114,7 @@ class Lease(AbstractContextManager["Lease"]):
         """Of this driver; workers of an earlier one see that they were replaced."""
         self._file = folder.driver
         self._handle: int | None = None
+        self._holder: dict[str, str | int | bool] = {}
 
     def __enter__(self) -> Lease:
         try:
@@ -132,12 +134,32 @@ class Lease(AbstractContextManager["Lease"]):
             raise RunFolderError(
                 f"{self._file.parent}: another run drives this study ({_describe(holder)}); wait for it or stop it"
             ) from None
-        os.ftruncate(handle, 0)
-        started = datetime.now(UTC).isoformat(timespec="seconds")
-        own = {"host": socket.gethostname(), "pid": os.getpid(), "since": started, "id": self.id}
-        os.write(handle, json.dumps(own).encode())
         self._handle = handle
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        self._holder = {"host": socket.gethostname(), "pid": os.getpid(), "since": started, "id": self.id}
+        try:
+            self._write()
+        except OSError as error:
+            os.close(handle)
+            raise _unusable(self._file, error) from None
         return self
+
+    @property
+    def held(self) -> bool:
+        return self._handle is not None
+
+    def tell_workers_to_stop(self) -> None:
+        """Let workers know, on whatever machine, that they are to checkpoint after their epoch and end."""
+        self._holder["stopping"] = True
+        with suppress(OSError):  # then they go on until the second signal, or the end of their trial
+            self._write()
+
+    def _write(self) -> None:
+        # In place: the lock is on the file, not on its name. No content is shorter than one before it.
+        assert self._handle is not None
+        content = json.dumps(self._holder).encode()
+        os.pwrite(self._handle, content, 0)
+        os.ftruncate(self._handle, len(content))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -147,13 +169,18 @@ class Lease(AbstractContextManager["Lease"]):
             self._handle = None
 
 
-def drives(folder: RunFolder, driver: str) -> bool:
-    """Whether the driver of that id is still the study's; a file that cannot be read says nothing against it."""
+def order(folder: RunFolder, driver: str) -> Literal["go on", "stop", "leave"]:
+    """Return what a worker of the driver of that id is to do: leave the trial where another driver has taken over.
+
+    A file that cannot be read says nothing against going on.
+    """
     try:
         holder = json.loads(folder.driver.read_text(encoding="utf-8"))
-        return bool(holder["id"] == driver)
-    except (OSError, ValueError, KeyError, TypeError):
-        return True
+        if holder["id"] != driver:
+            return "leave"
+        return "stop" if holder.get("stopping") else "go on"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return "go on"
 
 
 def _describe(holder: str) -> str:

@@ -5,21 +5,29 @@ Knows nothing of Ray.
 
 from __future__ import annotations
 
+import errno
+import gc
+import hashlib
 import io
 import json
 import sys
 import time
 import traceback
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweeper.errors import LossError, SweeperError, TrialFailure
+from sweeper.errors import LossError, RunFolderError, SweeperError, TrialFailure
 from sweeper.files import write_bytes, write_text
-from sweeper.orchestration.folder import RunFolder, drives
+from sweeper.orchestration.claim import Claim
+from sweeper.orchestration.folder import RunFolder, order
+from sweeper.orchestration.memory import Where, ran_out
+from sweeper.orchestration.mishaps import Mishaps, note_batch, note_memory, read_mishaps
+from sweeper.orchestration.trial_outcome import outcome_path as outcome_path
+from sweeper.orchestration.trial_outcome import write_outcome
 from sweeper.results.record import plain_rows
 from sweeper.training.trial import Trial
 
@@ -29,6 +37,12 @@ if TYPE_CHECKING:
 
 CHECKPOINT_SECONDS = 30.0
 """A trial younger than this is cheaper to run again than to checkpoint every epoch."""
+
+PARTS = 2
+"""Into how many parts the batch of a trial is cut that ran out of memory."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""Errors of a disk that takes nothing more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,11 +76,6 @@ class Job:
         return cls(**{**data, "needs": tuple(data["needs"]), "import_paths": tuple(data["import_paths"])})
 
 
-def outcome_path(folder: RunFolder, key: str) -> Path:
-    """Return where a worker leaves a trial's outcome for the driver."""
-    return folder.trials / key / "outcome.json"
-
-
 def trouble_path(folder: RunFolder, key: str) -> Path:
     """Return where a worker leaves word of an error that is not the trial's."""
     return folder.trials / key / "trouble.txt"
@@ -75,9 +84,11 @@ def trouble_path(folder: RunFolder, key: str) -> Path:
 class Work:
     """A trial in the making. Every `step` returns a plain report; the one with `done` is the last.
 
-    An error of the trial itself (NaN, a loss that raises, out of memory) is an outcome, recorded as failed with its
-    reason. Errors of the machine (disk, device, missing data) say nothing of the trial: they are raised, so that the
-    trial runs again in a fresh process, and noted for the driver.
+    An error of the trial itself (NaN, a loss that raises) is an outcome, recorded as failed with its reason. Where
+    memory runs out the trial is tried once more, with its batch in two parts if that leaves it the same trial, see
+    `training.parts`; the second time that is its outcome. Errors of the machine (disk, device, missing data) say
+    nothing of the trial: they are raised, so that it runs again in a fresh process, and noted for the driver. A full
+    disk is reported instead, since there a note could not be written and another try would end the same way.
     """
 
     def __init__(self, job: Job) -> None:
@@ -89,65 +100,169 @@ class Work:
         self._spent = 0.0
         """Seconds of earlier attempts that a checkpoint carried over."""
         self._clock = time.monotonic()
+        self._checkpoint: Callable[[], None] | None = None
+        """Write what the trial continues from; None before there is anything to write."""
+        self._claim: Claim | None = None
+        self._notes: list[str] = []
+        """What the user should know of how the trial went, in the order it happened."""
         self._steps = self._run()
 
     def step(self) -> dict[str, Any]:
-        """Train one epoch, or score the trained model; return what the driver should know."""
-        if not drives(self.folder, self.job.driver):
+        """Train one epoch, or score the trained model; return what the driver should know.
+
+        A report with `paused` says that the study is stopping, and that the trial is left to the next driver.
+        """
+        what = order(self.folder, self.job.driver)
+        if what == "leave":
             raise SystemExit("another driver has taken over this study")
+        if what == "stop":
+            return self._pause()
+        if self._claim is not None and not self._claim.held:
+            raise SystemExit("another worker has taken over this trial")
+        try:
+            report = self._advance()
+        except OSError as error:
+            if error.errno not in FULL:
+                self._note(error)
+                raise
+            return {"epoch": len(self._history), "trouble": str(error)}
+        except Exception as error:
+            self._note(error)
+            raise
+        return {**report, "notes": list(self._notes)} if self._notes else report
+
+    def _advance(self) -> dict[str, Any]:
+        """Take the next step, or end the trial for an error that is its own. Raises what is not its own."""
         try:
             return next(self._steps)
         except (TrialFailure, LossError) as error:
             return self._end("failed", reason=str(error))
-        except (SweeperError, OSError) as error:
-            self._note(error)
-            raise
-        except MemoryError:
-            return self._end("failed", reason="out of memory on the host")
         except Exception as error:
-            if type(error).__name__ == "OutOfMemoryError":
-                return self._end("failed", reason="out of memory on the GPU")
-            if _is_of_the_device(error):
-                self._note(error)
-                raise
-            last = traceback.extract_tb(error.__traceback__)[-1]
-            text = str(error).splitlines()[0] if str(error) else "no message"
-            place = f"{Path(last.filename).name}:{last.lineno}"
-            return self._end("failed", reason=f"{type(error).__name__}: {text} ({place})")
+            where = ran_out(error)
+            if where is None:
+                if isinstance(error, SweeperError | OSError) or _is_of_the_device(error):
+                    raise
+                return self._end("failed", reason=_words(error))
+        # Out of the handler: what the error holds on to is the memory that the next attempt needs.
+        note_memory(self.folder, self.trial.key, where)
+        return self._start_over()
+
+    def _start_over(self) -> dict[str, Any]:
+        """Run the trial anew in this process, from its checkpoint if it has one."""
+        import torch
+
+        self.close()
+        gc.collect()
+        if self.job.device == "cuda":
+            torch.cuda.empty_cache()
+        self._history, self._spent, self._clock = [], 0.0, time.monotonic()
+        self._steps = self._run()
+        return self._advance()
+
+    def _pause(self) -> dict[str, Any]:
+        """Checkpoint now, however young the trial is."""
+        report: dict[str, Any] = {"epoch": len(self._history), "paused": True}
+        if self._checkpoint is not None and self._history:
+            try:
+                self._checkpoint()
+            except OSError as error:
+                report["unsaved"] = error.strerror or str(error)
+        return report
 
     def close(self) -> None:
         """Let go of the model and its memory; workers live across trials."""
         self._steps.close()
+        self._checkpoint = None
+        if self._claim is not None:
+            self._claim.release()
+            self._claim = None
 
     def _run(self) -> Generator[dict[str, Any], None, None]:
+        mishaps = self._take_over()
+        if mishaps.verdict is not None:
+            raise TrialFailure(mishaps.verdict)
         import torch
 
         from sweeper.training import checkpoint
-        from sweeper.training.trainer import Trainer
 
         for path in reversed(self.job.import_paths):
             if path not in sys.path:
                 sys.path.insert(0, path)
         torch.set_num_threads(self.job.threads)
         data = _prepared(self.job.data, self.job.needs)
-        trainer = Trainer(self.trial, data, device=self.job.device, metric=self.job.metric)
         file = self.folder.checkpoints / self.trial.key / "last.pt"
-        state = checkpoint.load(file)
-        if state is not None:
-            trainer.restore(state["trainer"])
-            self._history = [result.to_dict() for result in trainer.history]
-            self._spent = float(state["seconds"])
+        trainer = self._continued(file, data, parts=PARTS if mishaps.memory else 1)
+        if mishaps.memory:
+            self._tell_of_memory(trainer, mishaps.memory[-1])
+
+        def save() -> None:
+            checkpoint.save(file, {"trainer": trainer.state(), "seconds": self._seconds()})
+
+        self._checkpoint = save
         saved = time.monotonic()
         for result in trainer.epochs():
             self._history.append(result.to_dict())
             last = result.epoch == self.trial.training.epochs
             if not last and time.monotonic() - saved >= self.job.checkpoint_seconds:
-                # A checkpoint that cannot be written costs time if the machine fails, not the trial.
-                with suppress(OSError):
-                    checkpoint.save(file, {"trainer": trainer.state(), "seconds": self._seconds()})
+                try:
+                    save()
+                except OSError as error:
+                    # A checkpoint that cannot be written costs time if the machine fails, not the trial; but what a
+                    # full disk does not take now it will not take at the end.
+                    if error.errno in FULL:
+                        raise
                 saved = time.monotonic()
             yield {"epoch": result.epoch, "history": list(self._history), "setup": self._setup(trainer)}
         yield self._score(trainer)
+
+    def _take_over(self) -> Mishaps:
+        """Claim the trial, and return what befell it so far."""
+        self._claim = Claim(self.folder, self.trial.key, self.job.driver)
+        if self._claim.killed_for_memory:
+            return note_memory(self.folder, self.trial.key, "host")
+        return read_mishaps(self.folder, self.trial.key)
+
+    def _continued(self, file: Path, data: Prepared, *, parts: int) -> Trainer:
+        """Return the trial's trainer as its checkpoint left it; at the start where there is none to be believed."""
+        from sweeper.training import checkpoint
+        from sweeper.training.trainer import Trainer
+
+        def fresh() -> Trainer:
+            return Trainer(self.trial, data, device=self.job.device, metric=self.job.metric, parts=parts)
+
+        there = file.exists()
+        state = checkpoint.load(file)
+        trainer = fresh()
+        if state is not None:
+            try:
+                trainer.restore(state["trainer"])
+                self._spent = float(state["seconds"])
+            except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, RunFolderError) as error:
+                if ran_out(error) is not None:
+                    raise
+                # Whole, but of another trial or of another version of the program.
+                checkpoint.set_aside(file)
+            else:
+                self._history = [result.to_dict() for result in trainer.history]
+                return trainer
+            trainer = fresh()
+        if there:
+            self._notes.append(
+                f"its checkpoint {file} cannot be used and is set aside beside it as {file.name}.corrupt until the "
+                "trial ends; the trial starts again from its beginning"
+            )
+        return trainer
+
+    def _tell_of_memory(self, trainer: Trainer, where: Where) -> None:
+        """Say how a trial that ran out of memory goes on, to the user and to whoever runs it after this."""
+        if trainer.parts > 1:
+            batch = "in two parts, which gives the same gradients"
+        elif trainer.tied is not None:
+            batch = f"whole, since batch normalization ({trainer.tied}) ties its pictures together"
+        else:
+            batch = "whole, since it is a single picture"
+        note_batch(self.folder, self.trial.key, batch)
+        self._notes.append(f"out of memory on the {where}: it is tried once more, with the batch {batch}")
 
     def _score(self, trainer: Trainer) -> dict[str, Any]:
         scores = trainer.scores()
@@ -159,8 +274,9 @@ class Work:
             from sweeper.training.predictor import describe
 
             kept = self.folder.trials / self.trial.key
-            write_text(kept / "model.json", json.dumps(describe(trainer, scores.offset), allow_nan=False))
-            _write_model(kept / "model.pt", trainer.state()["model"])
+            digest = _write_model(kept / "model.pt", trainer.state()["model"])
+            described = {**describe(trainer, scores.offset), "sha256": digest}
+            write_text(kept / "model.json", json.dumps(described, allow_nan=False))
         return self._end(
             "completed",
             objective=trainer.objective,
@@ -182,7 +298,9 @@ class Work:
             "started": self.started,
             **fields,
         }
-        write_text(outcome_path(self.folder, self.trial.key), json.dumps(outcome, allow_nan=False))
+        if self._notes:
+            outcome["notes"] = self._notes
+        write_outcome(self.folder, self.trial.key, outcome)
         return {"epoch": len(self._history), "done": True}
 
     def _note(self, error: BaseException) -> None:
@@ -204,18 +322,26 @@ class Work:
         return setup
 
 
+def _words(error: Exception) -> str:
+    """Return what an error of the trial says and where it was raised, on one line."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    text = str(error).splitlines()[0] if str(error) else "no message"
+    return f"{type(error).__name__}: {text} ({Path(last.filename).name}:{last.lineno})"
+
+
 def _is_of_the_device(error: Exception) -> bool:
     """Whether an error leaves the process's device unusable, so that every later trial in it would fail too."""
     return type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error)
 
 
-def _write_model(path: Path, weights: Mapping[str, Any]) -> None:
-    """Write a plain state dict, which `torch.load(path, weights_only=True)` reads anywhere."""
+def _write_model(path: Path, weights: Mapping[str, Any]) -> str:
+    """Write a plain state dict, which `torch.load(path, weights_only=True)` reads anywhere; return its SHA-256."""
     import torch
 
     content = io.BytesIO()
     torch.save(weights, content)
     write_bytes(path, content.getvalue())
+    return hashlib.sha256(content.getbuffer()).hexdigest()
 
 
 _DATA: dict[tuple[str, tuple[str, ...]], Prepared] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,7 +29,10 @@ EXAMPLE_SIDE = 64
 
 
 def kept_model(folder: RunFolder, results: Results, family: str, level: float) -> ModelFiles | None:
-    """Return the tuned model of a family at a level, of the first seed that was kept; None where none was."""
+    """Return the tuned model of a family at a level, of the first seed that was kept; None where none was.
+
+    Raises: ResultsError when its files are damaged.
+    """
     trials = results.trials
     wanted = pc.and_(
         pc.and_(pc.equal(trials["family"], family), pc.equal(trials["level"], level)),
@@ -43,7 +47,7 @@ def kept_model(folder: RunFolder, results: Results, family: str, level: float) -
 
 
 def _model_files(folder: RunFolder, results: Results, trial: dict[str, Any], files: dict[str, Path]) -> ModelFiles:
-    described = json.loads(files["description"].read_text(encoding="utf-8"))
+    described = read_description(files["description"], files["weights"])
     hyperparameters: dict[str, Any] = json.loads(trial["hyperparameters"])
     said = {name: trial[name] for name in ("family", "level", "seed", "key", "study")}
     return ModelFiles(
@@ -70,6 +74,30 @@ def _model_files(folder: RunFolder, results: Results, trial: dict[str, Any], fil
             }
         },
     )
+
+
+def read_description(file: Path, weights: Path) -> dict[str, Any]:
+    """Read what a model says of itself, and check its weights against the digest there; older models have none.
+
+    Raises: ResultsError when either file is damaged.
+    """
+    try:
+        described: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        missing = {"channels", "classes", "background", "offset", "patch"} - {*described.keys()}
+    except (OSError, ValueError, AttributeError) as error:
+        raise _damaged(file, error) from None
+    if missing:
+        raise _damaged(file, f"it lacks {', '.join(sorted(missing))}")
+    digest = described.pop("sha256", None)
+    if digest is not None:
+        with weights.open("rb") as content:
+            if hashlib.file_digest(content, "sha256").hexdigest() != digest:
+                raise _damaged(weights, "its digest is not the one in model.json")
+    return described
+
+
+def _damaged(file: Path, why: object) -> ResultsError:
+    return ResultsError(f"{file}: is damaged ({why}); restore it from a copy, or do without this model")
 
 
 def _example(folder: RunFolder, results: Results, described: dict[str, Any]) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from sweeper.data.patches import Prepared
+from sweeper.data.patches import Prepared, Skipped
 from sweeper.domains import domain_spec
 from sweeper.losses.catalogue import family
 from sweeper.results.meta import Meta, plain
@@ -130,7 +130,11 @@ def _data(data: Prepared) -> dict[str, Any]:
         "minority": list(data.minority),
         "patch": data.patch,
         "splits": splits,
-    }
+    } | ({"skipped": [_skipped(one) for one in data.skipped]} if data.skipped else {})
+
+
+def _skipped(one: Skipped) -> dict[str, str]:
+    return {"split": one.split, "picture": one.stem, "reason": one.reason}
 
 
 def _gpu(sweep: Sweep) -> str | None:

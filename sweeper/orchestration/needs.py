@@ -80,11 +80,19 @@ def report_line(name: str, report: Mapping[str, float | int | str]) -> str:
 
 
 def _kept(file: Path) -> dict[str, dict[str, Report]]:
+    """Return what is noted in `file`, by data set; what is damaged counts as never noted."""
     try:
         known = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return {data: {name: one for name, one in noted.items() if _is_report(one)} for data, noted in known.items()}
+    except (OSError, ValueError, AttributeError):
         return {}
-    return known if isinstance(known, dict) else {}
+
+
+def _is_report(noted: object) -> bool:
+    try:
+        return isinstance(noted, Mapping) and bool(trained_words(noted))
+    except (KeyError, TypeError, ValueError):
+        return False
 
 
 def _artefacts(needs: Sequence[str]) -> list[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweeper.errors import RunFolderError, TrackingError
+from sweeper.errors import ResultsError, RunFolderError, TrackingError
 from sweeper.files import write_text
 from sweeper.orchestration.folder import Lease, RunFolder
 from sweeper.orchestration.kept_models import kept_model
@@ -23,6 +23,9 @@ from sweeper.tracking.journal import Journal
 from sweeper.tracking.mlflow_tracker import MlflowTracker
 from sweeper.tracking.study_info import StudyInfo
 from sweeper.tracking.sync import sync
+
+CONCLUDE_SECONDS = 300.0
+"""How long a finished study goes on giving MLflow its results, report and models; the rest is for `sweeper sync`."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,9 @@ class Target:
         """Under which the journal notes what has arrived there."""
         return tracking_uri.target_id(self.uri, self.experiment)
 
-    def open(self) -> MlflowTracker:
-        return MlflowTracker(self.uri, self.experiment, self.info)
+    def open(self, within: float | None = None) -> MlflowTracker:
+        """Open its tracker; `within` is how many seconds from now on it may take for everything."""
+        return MlflowTracker(self.uri, self.experiment, self.info, within=within)
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ class Synced:
     delivered: int
     present: int
     refused: Mapping[str, str]
+    noticed: tuple[str, ...] = ()
+    """What others deleted in MLflow, one sentence each."""
     reason: str | None = None
     """Why a model was not logged; None where all were."""
 
@@ -60,12 +66,14 @@ class Synced:
             "delivered": self.delivered,
             "present": self.present,
             "refused": dict(self.refused),
+            "noticed": list(self.noticed),
             "reason": self.reason,
         }
 
     def to_text(self) -> str:
         lines = [f"{self.delivered} trials sent, {self.present} were there already: {self.uri}"]
         lines += [f"{key}: refused, {reason}" for key, reason in self.refused.items()]
+        lines += self.noticed
         lines += [] if self.reason is None else [self.reason]
         return "\n".join(lines)
 
@@ -84,25 +92,25 @@ def write_identity(folder: RunFolder, target: Target) -> None:
     write_text(folder.meta, json.dumps(identity, indent=1))
 
 
-def shareable(study: Study) -> str:
-    """Return the resolved study file as it may be kept and shown: the password of a tracking address left out."""
+def shareable(study: Study) -> Study:
+    """Return the study as it may be kept and shown: the password of a tracking address left out."""
     if study.tracking.uri is None:
-        return study.to_yaml()
+        return study
     tracking = study.tracking.model_copy(update={"uri": tracking_uri.redact(study.tracking.uri)})
-    return study.model_copy(update={"tracking": tracking}).to_yaml()
+    return study.model_copy(update={"tracking": tracking})
 
 
 def target_of(study: Study, meta: Mapping[str, Any], folder: RunFolder) -> Target:
     """Return where the trials of a study go."""
     uri = tracking_uri.resolve(study.tracking.uri, folder.path)
-    info = StudyInfo(name=study.name, meta=meta, yaml=shareable(study), folder=folder.path)
+    info = StudyInfo(name=study.name, meta=meta, yaml=shareable(study).to_yaml(), folder=folder.path)
     return Target(uri, study.experiment, info)
 
 
 def conclude(target: Target, document: Document, folder: RunFolder) -> str | None:
     """Add results, report and models to the study's MLflow run; return why that failed, which fails no study."""
     try:
-        return _conclude(target.open(), document, folder)
+        return _conclude(target.open(CONCLUDE_SECONDS), document, folder)
     except TrackingError as error:
         return str(error)
 
@@ -118,12 +126,12 @@ def _conclude(tracker: MlflowTracker, document: Document, folder: RunFolder) -> 
     )
     refused = []
     for family in results.meta["families"]:
-        model = kept_model(folder, results, family, results.meta["reference"])
-        if model is not None:
-            try:
+        try:
+            model = kept_model(folder, results, family, results.meta["reference"])
+            if model is not None:
                 tracker.log_model(model)
-            except TrackingError as error:
-                refused.append(f"the model of {family} was not logged: {error}")
+        except (TrackingError, ResultsError) as error:
+            refused.append(f"the model of {family} was not logged: {error}")
     if not refused:
         return None
     return refused[0] if len(refused) == 1 else f"{refused[0]} (and {len(refused) - 1} more models)"
@@ -145,7 +153,9 @@ def sync_run(path: Path, uri: str | None = None) -> Synced:
             from sweeper.results.parquet import load
 
             reason = _conclude(tracker, Document(load(folder.results)), folder)
-    return Synced(tracking_uri.redact(target.uri), report.delivered, report.present, report.refused, reason)
+    return Synced(
+        tracking_uri.redact(target.uri), report.delivered, report.present, report.refused, report.noticed, reason
+    )
 
 
 def browse_run(path: Path, *, port: int, say: Callable[[str], None]) -> int:
@@ -154,7 +164,7 @@ def browse_run(path: Path, *, port: int, say: Callable[[str], None]) -> int:
     command = browse_command(target.uri, port=port)
     server = subprocess.Popen(command, env={**os.environ, **browse_environment(target.uri)})
     try:
-        page = study_page(target.uri, target.experiment, target.info.name)
+        page = study_page(target.uri, target.experiment, target.info.name, target.info.folder)
         say(f"MLflow UI: http://127.0.0.1:{port}/{page} (experiment {target.experiment}; Ctrl-C ends it)")
         return server.wait()
     except KeyboardInterrupt:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from sweeper.data.levels import LevelWeights, level_weights
 from sweeper.data.patches import SPLITS, Prepared, SplitName
 from sweeper.data.prepare import prepare
-from sweeper.errors import Interrupted, LevelError
+from sweeper.errors import Interrupted, LevelError, TrackingError
 from sweeper.orchestration.cluster import has_machines, note_slot, noted_slot, ray_session, slots
+from sweeper.orchestration.continuing import Past, left_out
+from sweeper.orchestration.disk import full_disk_told
 from sweeper.orchestration.driver import Driver
 from sweeper.orchestration.events import Listener, Silent
 from sweeper.orchestration.folder import Lease, RunFolder, check_writable, data_cache
@@ -31,6 +31,8 @@ from sweeper.orchestration.needs import (
     with_needs,
 )
 from sweeper.orchestration.publish import conclude, target_of, write_identity
+from sweeper.orchestration.stopping import Stop
+from sweeper.orchestration.tidy import forget_unfinished, tidy
 from sweeper.report.document import Document
 from sweeper.report.page import write_report
 from sweeper.results.assemble import assemble
@@ -60,6 +62,8 @@ class Checked:
     data: Prepared
     folder: Path
     """Of the prepared data."""
+    run_folder: Path
+    """Where the study will be run, or is."""
     weights: dict[tuple[SplitName, float], LevelWeights]
     """By split and level."""
     needs: tuple[str, ...]
@@ -101,13 +105,18 @@ class RunOutcome:
 def check(study: Study, *, out: Path, listener: Listener | None = None) -> Checked:
     """Prepare the data and check everything a study needs, without training or making a run folder.
 
-    Raises: UserError for an output folder, tracking address, data, levels or model that cannot be used.
+    Raises:
+        ChangedStudy: The run folder holds trials of another study of this name, or of other data.
+        UserError: An output folder, tracking address, data, levels or model that cannot be used.
     """
     listener = listener or Silent()
     out = out.expanduser().absolute()
     check_writable(out)
-    tracking_uri.check(tracking_uri.resolve(study.tracking.uri, out / study.name))
+    past = Past.of(RunFolder(out / study.name))
+    past.admit(study)
+    _check_tracking(tracking_uri.resolve(study.tracking.uri, out / study.name), past, listener)
     data = prepare(study.data, data_cache(out), progress=listener.preparing)
+    past.admit_data(study, data, data_cache(out))
     weights = _level_weights(study, data)
     needs = reachable_needs(study)
     check_model(
@@ -118,7 +127,26 @@ def check(study: Study, *, out: Path, listener: Listener | None = None) -> Check
         batch_size=study.training.batch_size,
         features="features" in needs or "classifier" in needs,
     )
-    return Checked(make_plan(study, data.fingerprint), data, data_cache(out) / data.fingerprint, weights, needs)
+    for line in past.news(study):
+        listener.note(line)
+    return Checked(
+        plan=make_plan(study, data.fingerprint),
+        data=data,
+        folder=data_cache(out) / data.fingerprint,
+        run_folder=past.folder.path,
+        weights=weights,
+        needs=needs,
+    )
+
+
+def _check_tracking(uri: str, past: Past, listener: Listener) -> None:
+    """Refuse an address that cannot be used, unless it could before: then MLflow is away, and nothing waits for it."""
+    try:
+        tracking_uri.check(uri)
+    except TrackingError as error:
+        if not past.tracked_at(uri):
+            raise
+        listener.note(f"{error}. The study goes on: its trials are kept in the run folder and sent when that answers")
 
 
 def run(
@@ -144,51 +172,80 @@ def run(
     """
     listener = listener or Silent()
     out = out.expanduser().absolute()
-    checked = check(study, out=out, listener=listener)
     folder = RunFolder(out / study.name)
-    folder.create()
+    stop, lease = Stop(), Lease(folder)
     with ExitStack() as stack:
-        stack.enter_context(_signals())
-        lease = stack.enter_context(Lease(folder))
-        journal = Journal(folder.outbox)
-        for damage in journal.dropped:
-            listener.note(damage)
-        sweep = Sweep(checked.plan, journal.records())
+        stack.enter_context(stop.heard())
+        stack.enter_context(full_disk_told(folder.path))
+        if folder.driver.exists():
+            # Another driver is named at once, not after minutes of preparing data.
+            stack.enter_context(lease)
+        checked = check(study, out=out, listener=listener)
+        folder.create()
+        if not lease.held:
+            stack.enter_context(lease)
+        return _drive(checked, folder, lease, stop, address, listener, command)
+
+
+def _drive(
+    checked: Checked,
+    folder: RunFolder,
+    lease: Lease,
+    stop: Stop,
+    address: str | None,
+    listener: Listener,
+    command: str | None,
+) -> RunOutcome:
+    """Do so as the one driver of the folder."""
+    journal = Journal(folder.outbox)
+    for damage in journal.dropped:
+        listener.note(damage)
+    tidy(folder, journal.recorded())
+    # One whole record in memory at a time: with the scores of every picture, all of them may be gigabytes.
+    sweep = Sweep(checked.plan, map(journal.read, journal.recorded()))
+    if (strange := left_out(sweep)) is not None:
+        listener.note(strange)
+    if not sweep.done:
+        with_needs(checked.data, checked.needs, checked.folder, progress=listener.preparing)
+        made = artefact_reports(checked.needs, checked.folder)
+        keep_reports(folder.artefacts, checked.data.fingerprint, made)
+    # Of a finished study the data's cache may be gone, and nothing makes it anew.
+    artefacts = kept_reports(folder.artefacts, checked.data.fingerprint, checked.needs)
+    for name, report in artefacts.items():
+        listener.note(report_line(name, report))
+    meta = build_meta(sweep, checked.data, artefacts, command=command)
+    target = target_of(checked.plan.study, meta, folder)
+    write_identity(folder, target)
+    courier = Courier(journal, target.open, target.id, say=listener.note)
+    unsent = len(journal.finished())
+    patience = INTERRUPTED_FLUSH_SECONDS
+    try:
         if not sweep.done:
-            with_needs(checked.data, checked.needs, checked.folder, progress=listener.preparing)
-            made = artefact_reports(checked.needs, checked.folder)
-            keep_reports(folder.artefacts, checked.data.fingerprint, made)
-        # Of a finished study the data's cache may be gone, and nothing makes it anew.
-        artefacts = kept_reports(folder.artefacts, checked.data.fingerprint, checked.needs)
-        for name, report in artefacts.items():
-            listener.note(report_line(name, report))
-        meta = build_meta(sweep, checked.data, artefacts, command=command)
-        target = target_of(study, meta, folder)
-        write_identity(folder, target)
-        courier = Courier(journal, target.open, target.id)
-        unsent = len(journal.finished())
-        try:
-            if not sweep.done:
-                _run_trials(sweep, checked, folder, lease.id, courier, address, listener)
-        finally:
-            # What an interrupted study could not send is in the journal; whoever stops it should not have to wait.
-            unsent = courier.close(FLUSH_SECONDS if sweep.done else INTERRUPTED_FLUSH_SECONDS)
-        records = sweep.current()
-        meta = build_meta(sweep, checked.data, artefacts, command=command, slot=noted_slot(folder.slots))
-        results = assemble(records, meta)
-        save(results, folder.results)
-        if not sweep.done:
-            left = sum(planned - done for done, planned in sweep.totals().values())
-            raise Interrupted(
-                f"stopped with {left} trials to go; nothing recorded is lost. Continue with the same command; "
-                f"what there is so far: sweeper report {folder.path}"
-            )
-        _warn_of_mixture(records, listener)
-        document = Document(results, pictures=folder.panels)
-        page = write_report(document, folder.report)
-        answer = document.answer.summary
-        reason = courier.last_error if unsent else conclude(target, document, folder)
-        return RunOutcome(folder.path, results, page, answer, tracking_uri.redact(target.uri), unsent, reason)
+            _run_trials(sweep, checked, folder, lease, stop, courier, address, listener)
+        patience = FLUSH_SECONDS if sweep.done else patience
+    except KeyboardInterrupt:
+        patience = 0.0
+        raise
+    finally:
+        # What an interrupted study could not send is in the journal; whoever stops it should not have to wait.
+        unsent = courier.close(patience)
+    meta = build_meta(sweep, checked.data, artefacts, command=command, slot=noted_slot(folder.slots))
+    # From the journal, which has them whole: the sweep remembers only what it decides by.
+    results = assemble((journal.read(one.key) for one in sweep.current()), meta)
+    save(results, folder.results)
+    if not sweep.done:
+        left = sum(planned - done for done, planned in sweep.totals().values())
+        raise Interrupted(
+            f"stopped with {left} trials to go; nothing recorded is lost. What there is so far: "
+            f"sweeper report {folder.path}. Continue with the same command"
+        )
+    forget_unfinished(folder)
+    _warn_of_mixture(sweep.current(), listener)
+    document = Document(results, pictures=folder.panels)
+    page = write_report(document, folder.report)
+    answer = document.answer.summary
+    reason = courier.last_error if unsent else conclude(target, document, folder)
+    return RunOutcome(folder.path, results, page, answer, tracking_uri.redact(target.uri), unsent, reason)
 
 
 def _level_weights(study: Study, data: Prepared) -> dict[tuple[SplitName, float], LevelWeights]:
@@ -216,14 +273,15 @@ def _run_trials(
     sweep: Sweep,
     checked: Checked,
     folder: RunFolder,
-    driver_id: str,
+    lease: Lease,
+    stop: Stop,
     courier: Courier,
     address: str | None,
     listener: Listener,
 ) -> None:
     study = sweep.plan.study
     # Ray takes SIGTERM for itself when it starts, so ours comes again after.
-    with ray_session(address), _signals():
+    with ray_session(address), stop.heard():
         # Ray is needed from here on only: a finished study is reported without it.
         from sweeper.orchestration.tune import run_trials
 
@@ -239,13 +297,13 @@ def _run_trials(
             device="cuda" if share.gpu else "cpu",
             keep_model=False,
             keep_panels=False,
-            driver=driver_id,
+            driver=lease.id,
             import_paths=tuple(dict.fromkeys([os.getcwd(), *(path for path in sys.path if path)])),
         )
         listener.planned(sweep, share.concurrent)
-        driver = Driver(sweep, folder, courier.record, job, listener, has_machines)
+        driver = Driver(sweep, folder, courier.record, job, listener, has_machines, lease.tell_workers_to_stop)
         try:
-            run_trials(driver, share, folder.scratch)
+            run_trials(driver, share, folder.scratch, stop)
         finally:
             listener.close()
         if driver.failure is not None:
@@ -257,21 +315,3 @@ def _warn_of_mixture(records: Sequence[TrialRecord], listener: Listener) -> None
     kinds = sorted({f"{one.device}, {one.precision}" for one in records if one.device is not None})
     if len(kinds) > 1:
         listener.note(f"trials ran on different devices or precisions ({'; '.join(kinds)}); compare them with care")
-
-
-@contextmanager
-def _signals() -> Iterator[None]:
-    """Take SIGTERM, which clusters send, for the SIGINT that Tune stops on in good order."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
-
-    try:
-        before = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:  # not the main thread: whoever embeds sweeper handles signals
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -12,10 +12,11 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
@@ -24,13 +25,22 @@ from sweeper.errors import SweeperError
 from sweeper.orchestration.cluster import Slots, has_machines
 from sweeper.orchestration.driver import NODE_LOST, Driver
 from sweeper.orchestration.job import Job, Work
+from sweeper.orchestration.stopping import Stop
 
 MAX_WORKER_DEATHS = 3
 """How often a trial whose worker or machine died is started again, from its last checkpoint."""
 
 
 WATCH_SECONDS = 5.0
-"""How often the driver looks whether there is still a machine."""
+"""How often the driver looks whether there is still a machine, and whether a trial hangs."""
+
+CLEANUP_SECONDS = 30
+"""How long Tune waits for a worker that it asked to end before it kills it; its own 600 would hold the slot as long."""
+
+
+MOST_TRIALS = 1000
+"""Of one Tune experiment: Tune keeps some 50 kB of each trial for good and looks through all of them at every step. A
+study of more is several experiments, one after the other."""
 
 
 class TrialActor(tune.Trainable):
@@ -61,21 +71,25 @@ class TrialActor(tune.Trainable):
 
 
 class DriverSearcher(Searcher):
-    """Asks the driver what to run next."""
+    """Asks the driver what to run next, for at most `MOST_TRIALS` trials."""
 
     def __init__(self, driver: Driver) -> None:
         super().__init__(metric="epoch", mode="max")
         self.driver: Driver | None = driver
         self.keys: dict[str, str] = {}
         """Trial key by Tune's trial id."""
+        self.suggested = 0
 
     def suggest(self, trial_id: str) -> Any:
         """Return the next trial's configuration, None while nothing may start, FINISHED when all is done."""
         assert self.driver is not None
+        if self.suggested >= MOST_TRIALS:
+            return Searcher.FINISHED
         found = self.driver.propose()
         if found is None:
             return Searcher.FINISHED if self.driver.done else None
         key, job = found
+        self.suggested += 1
         self.keys[trial_id] = key
         return {"key": key, "job": job.to_dict()}
 
@@ -100,6 +114,13 @@ class DriverScheduler(FIFOScheduler):
     def __init__(self, driver: Driver) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.driver: Driver | None = driver
+        self.controller: Any = None
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        assert self.driver is not None
+        if self.controller is None:
+            self.controller = tune_controller
+            _survive_memory_kills(tune_controller, self.driver.short_of_memory)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         assert self.driver is not None
@@ -107,48 +128,104 @@ class DriverScheduler(FIFOScheduler):
         return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "driver": None}
+        return {**self.__dict__, "driver": None, "controller": None}
 
 
 class Watch(tune.Callback):
-    """Tells of workers that died, and ends the experiment when no machine is left: Tune would wait for one for ever."""
+    """Tells of workers that died and of the user's wish to stop, and kills workers that hang.
 
-    def __init__(self, driver: Driver) -> None:
+    Ends the experiment when no machine is left: Tune would wait for one for ever.
+    """
+
+    def __init__(self, driver: Driver, stop: Stop) -> None:
         self.driver: Driver | None = driver
+        self.stop: Stop | None = stop
         self.checked = time.monotonic()
+
+    def setup(self, *spec: Any, **info: Any) -> None:
+        assert self.stop is not None
+        # Tune has just taken SIGUSR1, for an end that drops running epochs.
+        self.stop.listen()
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         assert self.driver is not None
         self.driver.restarted(trial.config["key"])
 
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        assert self.driver is not None
+        self.driver.started(trial.config["key"])
+
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        assert self.driver is not None
+        assert self.stop is not None
+        if self.stop.asked:
+            self.driver.stop()
         if time.monotonic() - self.checked < WATCH_SECONDS:
             return
         self.checked = time.monotonic()
         if not has_machines():
             raise SweeperError(NODE_LOST)
+        if overdue := self.driver.overdue():
+            for trial in trials:
+                # Without a worker it waits for a slot, which is no fault of its.
+                if trial.config["key"] in overdue and (worker := trial.temporary_state.ray_actor) is not None:
+                    self.driver.hung(trial.config["key"])
+                    ray.kill(worker)  # from outside: what hangs may not answer
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "driver": None}
+        return {**self.__dict__, "driver": None, "stop": None}
+
+
+def _survive_memory_kills(tune_controller: Any, tell: Callable[[str], None]) -> None:
+    """Let Tune take a worker that Ray's memory monitor stopped for one that died, which it starts again.
+
+    Ray (2.60) then raises OutOfMemoryError instead of RayActorError, and Tune ends the whole experiment with it.
+
+    Args:
+        tell: Called with the key of the trial.
+    """
+    manager = tune_controller._actor_manager
+    take = manager._actor_task_failed
+
+    def take_as_death(tracked_actor_task: Any, exception: Exception) -> None:
+        if isinstance(exception, ray.exceptions.OutOfMemoryError):
+            trial = tune_controller._actor_to_trial.get(tracked_actor_task._tracked_actor)
+            if trial is not None:
+                tell(trial.config["key"])
+            exception = ray.exceptions.RayActorError(error_msg=str(exception))
+        take(tracked_actor_task=tracked_actor_task, exception=exception)
+
+    manager._actor_task_failed = take_as_death
 
 
 def _folder_name(trial: Any) -> str:
     return str(trial.trial_id)
 
 
-def run_trials(driver: Driver, slots: Slots, scratch: Path) -> None:
-    """Run trials until the driver has no more, or until the user stops the study."""
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True, exist_ok=True)
+def run_trials(driver: Driver, slots: Slots, scratch: Path, stop: Stop) -> None:
+    """Run trials until the driver has no more, which it has not once the user stops the study."""
     # Tune's own loggers cost more than a short trial, and its tables would draw over our display.
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    os.environ.setdefault("TUNE_FORCE_TRIAL_CLEANUP_S", str(CLEANUP_SECONDS))
+    # Its answer to Ctrl-C drops running epochs.
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
     # The end of a worker is a line of ours, not a traceback of Tune's; the Ray logs have both.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    with stop.orderly():
+        while _experiment(driver, slots, scratch, stop) == MOST_TRIALS:
+            pass
+
+
+def _experiment(driver: Driver, slots: Slots, scratch: Path, stop: Stop) -> int:
+    """Run one Tune experiment and return how many trials it was given: `MOST_TRIALS` unless there were no more."""
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True, exist_ok=True)
+    searcher = DriverSearcher(driver)
     tuner = tune.Tuner(
         tune.with_resources(TrialActor, {"cpu": slots.cpu, "gpu": slots.gpu}),
         tune_config=tune.TuneConfig(
-            search_alg=DriverSearcher(driver),
+            search_alg=searcher,
             scheduler=DriverScheduler(driver),
             num_samples=-1,
             max_concurrent_trials=slots.concurrent,
@@ -160,9 +237,10 @@ def run_trials(driver: Driver, slots: Slots, scratch: Path) -> None:
             storage_path=str(scratch),
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=MAX_WORKER_DEATHS),
-            callbacks=[Watch(driver)],
+            callbacks=[Watch(driver, stop)],
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     )
     tuner.fit()
     shutil.rmtree(scratch, ignore_errors=True)
+    return searcher.suggested

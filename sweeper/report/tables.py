@@ -190,6 +190,8 @@ def provenance(results: Results) -> pd.DataFrame:
         natural = about.get("natural_level")
         text = f"{about['pictures']} pictures, {about['patches']} patches"
         rows.append(("data", split, text + (f", natural level {natural:.3f}" if natural is not None else "")))
+    for picture in meta["data"].get("skipped") or ():
+        rows.append(("data", f"skipped from {picture['split']}", f"{picture['picture']}: {picture['reason']}"))
     for name, report in (meta["data"].get("artefacts") or {}).items():
         rows.append(("artefacts", str(name), trained_words(report)))
     for section in ("data", "imbalance", "model", "training", "search", "confirm"):

@@ -68,7 +68,7 @@ def finished(tmp_path_factory) -> Path:
             driver.ended(key, done=True)
             work.close()
         assert plan.done
-        results = assemble(plan.current(), build_meta(plan, checked.data))
+        results = assemble(journal.records(), build_meta(plan, checked.data))
         tuned = results.trials.filter(results.trials["is_tuned"])
         assert not all(tuned["is_default"].to_pylist()), "the search must find another setting than the default"
         save(results, folder.results)

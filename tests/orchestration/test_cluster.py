@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sweeper.errors import UserError
-from sweeper.orchestration.cluster import Slots, allot, note_slot, noted_slot
+from sweeper.errors import SweeperError, UserError
+from sweeper.orchestration.cluster import Slots, allot, note_slot, noted_slot, ray_session
 from sweeper.study.schema import Resources
 
 
@@ -70,3 +70,17 @@ def test_damaged_notes_are_as_none(tmp_path):
     assert noted_slot(file) is None
     note_slot(file, Slots(1, 0.0, 2), anew=True)
     assert noted_slot(file) == {"cpu": 1, "gpu": 0.0}
+
+
+def test_a_ray_that_does_not_start_is_one_message(monkeypatch):
+    import ray
+
+    def fail(**unused: object) -> None:
+        raise Exception("The current node timed out during startup.\nThis could happen because ...")
+
+    monkeypatch.setattr(ray, "init", fail)
+    with (
+        pytest.raises(SweeperError, match=r"on this machine: The current node timed out during startup\.$"),
+        ray_session(None),
+    ):
+        pass

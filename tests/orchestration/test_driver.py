@@ -13,6 +13,9 @@ from sweeper.orchestration.driver import Driver
 from sweeper.orchestration.events import Silent
 from sweeper.orchestration.folder import RunFolder
 from sweeper.orchestration.job import Job, outcome_path, trouble_path
+from sweeper.orchestration.mishaps import read_mishaps
+from sweeper.orchestration.trial_outcome import write_outcome
+from sweeper.results.margins import BINS
 from sweeper.results.record import MarginCounts, ReliabilityBin, Score, TrialRecord, plain_rows
 from sweeper.search.sweep import Sweep
 from sweeper.study.load import load_study
@@ -147,7 +150,7 @@ def test_what_a_worker_measured_is_recorded_row_by_row(setting):
     _, folder, records, driver = setting
     key, _ = driver.propose()
     score = Score("test", "argmax", "a", "crack", "nsd", None)
-    margins = MarginCounts("test", "a", 9.0, 2.0, (0.0, 1.5), (3.0, 0.0))
+    margins = MarginCounts("test", "a", 9.0, 2.0, (0.0, 1.5) + (0.0,) * (BINS - 2), (3.0,) * BINS)
     trusted = ReliabilityBin("test", 4, 9.0, 0.22, 0.25)
     rows = {"scores": [score], "margins": [margins], "reliability": [trusted]}
     leave_outcome(folder, key, **{name: plain_rows(each) for name, each in rows.items()})
@@ -252,3 +255,167 @@ def test_a_record_that_cannot_be_kept_stops_the_study(setting):
     again = Driver(sweep, folder, full, JOB, Silent())
     assert again.propose() is None, "it must not try for ever"
     assert "no space" in str(again.failure)
+
+
+class Notes(Silent):
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.texts.append(text)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def driver_of(sweep: Sweep, folder: RunFolder) -> tuple[Driver, list[TrialRecord], Notes, Clock]:
+    records: list[TrialRecord] = []
+    notes, clock = Notes(), Clock()
+    return Driver(sweep, folder, records.append, JOB, notes, clock=clock), records, notes, clock
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        {"status": "finished"},
+        {"status": 3},
+        {"epochs": "three"},
+        {"epochs": 2},
+        {"history": [1, 2, 3]},
+        {"history": {"epoch": 1}},
+        {"history": [{"epoch": "x"}] * 3},
+        {"seconds": None},
+        {"seconds": -1},
+        {"scores": [["val", "argmax"]]},
+        {"scores": [["val", "argmax", None, "crack", "iou", "high"]]},
+        {"margins": [["test", "a", 9.0, 2.0, [0.0], [1.0]]]},
+        {"setup": []},
+        {"setup": {"device": ["cpu"]}},
+        {"digest": "0" * 64},
+    ],
+)
+def test_an_outcome_that_cannot_be_believed_is_set_aside_named_and_the_trial_repeated(setting, spoil):
+    sweep, folder, _, _ = setting
+    driver, records, notes, _ = driver_of(sweep, folder)
+    key, _ = driver.propose()
+    leave_outcome(folder, key, **spoil)
+    driver.ended(key, done=True)
+    assert (records, driver.failure) == ([], None)
+    aside = outcome_path(folder, key).with_name("outcome.json.corrupt")
+    assert aside.exists()
+    assert str(aside) in notes.texts[0]
+    assert driver.propose()[0] == key
+    leave_outcome(folder, key)
+    driver.ended(key, done=True)
+    assert [record.key for record in records] == [key]
+
+
+def test_an_outcome_damaged_again_stops_the_study(setting):
+    """A disk that garbles everything must not keep it busy for ever."""
+    sweep, folder, _, _ = setting
+    driver, records, _, _ = driver_of(sweep, folder)
+    for _ in range(2):
+        key, _ = driver.propose()
+        outcome_path(folder, key).parent.mkdir(parents=True, exist_ok=True)
+        outcome_path(folder, key).write_bytes(b"\xff\x00garbage")
+        driver.ended(key, done=True)
+    assert records == []
+    assert "outcome.json.corrupt" in str(driver.failure)
+    assert driver.propose() is None
+
+
+def test_a_flipped_digit_of_an_outcome_is_noticed(setting):
+    sweep, folder, _, _ = setting
+    driver, records, _, _ = driver_of(sweep, folder)
+    key, _ = driver.propose()
+    outcome = {"status": "completed", "epochs": EPOCHS, "history": history(), "seconds": 2.0, "objective": 0.3}
+    write_outcome(folder, key, outcome)
+    path = outcome_path(folder, key)
+    path.write_text(path.read_text().replace('"objective": 0.3', '"objective": 0.8'))
+    driver.ended(key, done=True)
+    assert records == []
+    write_outcome(folder, key, outcome)
+    driver.propose()
+    driver.ended(key, done=True)
+    assert records[0].objective == 0.3
+
+
+def test_what_a_worker_has_to_say_is_told_once(setting):
+    sweep, folder, _, _ = setting
+    driver, _, notes, _ = driver_of(sweep, folder)
+    key, _ = driver.propose()
+    driver.epoch(key, {"history": history(1), "notes": ["first"]})
+    driver.epoch(key, {"history": history(2), "notes": ["first", "second"]})
+    leave_outcome(folder, key, notes=["first", "second", "third"])
+    driver.ended(key, done=True)
+    assert [text.rpartition(": ")[2] for text in notes.texts] == ["first", "second", "third"]
+
+
+def test_a_full_disk_that_a_worker_reports_stops_the_study_and_gives_all_trials_back(setting):
+    sweep, folder, _, _ = setting
+    driver, records, _, _ = driver_of(sweep, folder)
+    first, second = driver.propose()[0], driver.propose()[0]
+    assert not driver.epoch(first, {"epoch": 1, "trouble": "No space left on device"})
+    driver.ended(first)
+    assert "No space left on device" in str(driver.failure)
+    assert not driver.epoch(second, {"history": history(1)}), "the others end with their epoch"
+    driver.ended(second)
+    assert (records, sweep.running) == ([], {})
+    assert driver.done
+
+
+def test_a_trial_that_hangs_is_noted_for_whoever_runs_it_next(setting):
+    sweep, folder, _, _ = setting
+    driver, records, notes, clock = driver_of(sweep, folder)
+    key, _ = driver.propose()
+    driver.started(key)
+    while not driver.overdue():
+        clock.now += 20
+    assert list(driver.overdue()) == [key]
+    driver.hung(key)
+    assert list(driver.overdue()) == [], "it is not stopped twice"
+    assert "no progress for 2.0 h" in notes.texts[0]
+    assert read_mishaps(folder, key).stalls == (7200.0,)
+    driver.restarted(key)
+    driver.started(key)
+    driver.epoch(key, {"history": history(1)})
+    while clock.now < 10000:
+        clock.now += 20
+        driver.overdue()
+    driver.epoch(key, {"history": history(2)})
+    while not driver.overdue():
+        clock.now += 20
+    driver.hung(key)
+    assert records == []
+    driver.ended(key, error=True)
+    assert ", 2 times; where a step may take" in records[0].reason, "should it never come back"
+
+
+def test_a_worker_that_ray_stopped_for_memory_counts_as_out_of_memory(setting):
+    sweep, folder, _, _ = setting
+    driver, _, notes, _ = driver_of(sweep, folder)
+    key, _ = driver.propose()
+    driver.short_of_memory(key)
+    driver.restarted(key)
+    assert read_mishaps(folder, key).memory == ("host",)
+    assert "ran out of memory" in notes.texts[0]
+
+
+def test_a_family_that_is_given_up_is_said_so_once(setting):
+    sweep, folder, _, _ = setting
+    driver, records, notes, _ = driver_of(sweep, folder)
+    while (found := driver.propose()) is not None:
+        key, job = found
+        broken = job.trial["family"] == "dice"
+        fate = {"status": "failed", "reason": f"RuntimeError: no {len(records)} (a.py:3)", "objective": None}
+        leave_outcome(folder, key, **(fate if broken else {}))
+        driver.ended(key, done=True)
+    assert driver.done
+    (text,) = [text for text in notes.texts if "given up" in text]
+    assert text.startswith("dice at 0.97: given up, since its first 3 trials failed alike (RuntimeError: no")
+    assert "; 0 more are not run" in text
+    assert "search.give_up_after" in text

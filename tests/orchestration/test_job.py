@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,15 +13,21 @@ import torch
 from sweeper.data.prepare import prepare
 from sweeper.data.settings import RasterLog
 from sweeper.errors import DataError, TrialFailure
+from sweeper.orchestration.claim import Claim
 from sweeper.orchestration.folder import Lease, RunFolder
 from sweeper.orchestration.job import Job, Work, outcome_path, trouble_path
+from sweeper.orchestration.memory import kernel_kills
+from sweeper.orchestration.mishaps import Mishaps, mishaps_path, note_stall, read_mishaps
+from sweeper.orchestration.trial_outcome import read_outcome
 from sweeper.results.margins import BINS, PROBABILITY_BINS
 from sweeper.results.record import MarginCounts, ReliabilityBin, rows
 from sweeper.study.load import load_study
 from sweeper.study.plan import make_plan
+from sweeper.training import checkpoint
+from sweeper.training.trainer import Trainer
 from sweeper.training.watch import FiniteWatch
 
-MEASURED = ("seconds", "started")
+MEASURED = ("seconds", "started", "digest")
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +161,7 @@ def test_a_loss_that_raises_fails_its_trial_with_the_place(job, monkeypatch):
     assert "RuntimeError: no such thing (test_job.py:" in kept["reason"]
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), RuntimeError("CUDA error: illegal access")])
+@pytest.mark.parametrize("error", [OSError(116, "Stale file handle"), RuntimeError("CUDA error: illegal access")])
 def test_an_error_of_the_machine_is_raised_and_noted_and_fails_no_trial(job, monkeypatch, tmp_path, error):
     def broken(self, *unused):
         raise error
@@ -179,3 +186,214 @@ def test_a_worker_whose_driver_was_replaced_leaves_the_trial_to_the_new_one(job,
         with pytest.raises(SystemExit):
             run(orphan)
         assert len(run(dataclasses.replace(job, driver=lease.id))) == 4
+
+
+def test_a_full_disk_is_reported_where_a_note_could_not_be_written(job, monkeypatch, tmp_path):
+    """Whether it is the outcome that does not fit or a checkpoint on the way."""
+
+    def full(*unused):
+        raise OSError(28, "No space left on device", "last.pt")
+
+    monkeypatch.setattr("sweeper.training.checkpoint.write_bytes", full)
+    assert run(job, steps=1) == [{"epoch": 1, "trouble": "[Errno 28] No space left on device: 'last.pt'"}]
+    monkeypatch.setattr("sweeper.orchestration.trial_outcome.write_text", full)
+    last = run(dataclasses.replace(job, checkpoint_seconds=1000), steps=4)[-1]
+    assert "No space left" in last["trouble"]
+    monkeypatch.setattr(FiniteWatch, "check", fail)
+    assert "No space left" in run(dataclasses.replace(job, checkpoint_seconds=1000), steps=1)[0]["trouble"]
+    assert not (tmp_path / "trials").exists()
+
+
+def test_a_checkpoint_that_is_not_written_for_another_reason_costs_the_trial_nothing(job, monkeypatch):
+    def stale(*unused):
+        raise OSError(116, "Stale file handle")
+
+    monkeypatch.setattr("sweeper.training.checkpoint.write_bytes", stale)
+    run(job)
+    assert outcome(job)["status"] == "completed"
+
+
+def damage(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def of_another_version(file: Path) -> None:
+    checkpoint.save(file, {"trainer": {"key": "k"}, "seconds": 1.0})
+
+
+def of_another_model(file: Path) -> None:
+    state = checkpoint.load(file)
+    state["trainer"]["model"].popitem()
+    checkpoint.save(file, state)
+
+
+@pytest.mark.parametrize("spoil", [damage, of_another_version, of_another_model])
+def test_a_checkpoint_that_cannot_be_used_is_set_aside_and_named(job, tmp_path, spoil):
+    run(job)
+    whole = outcome(job)
+    other = dataclasses.replace(job, folder=str(tmp_path / "other"))
+    run(other, steps=2)
+    (file,) = (tmp_path / "other" / "checkpoints").glob("*/last.pt")
+    spoil(file)
+    reports = run(other)
+    assert [report["epoch"] for report in reports] == [1, 2, 3, 3]
+    assert all(str(file) in report["notes"][0] for report in reports)
+    assert file.with_name("last.pt.corrupt").exists()
+    again = outcome(other)
+    assert str(file) in again.pop("notes")[0]
+    assert again == whole
+
+
+def test_a_worker_that_was_replaced_leaves_the_trial_to_the_new_one(job):
+    """One whose machine lost its network, for example, while Ray started the trial elsewhere."""
+    old = Work(job)
+    old.step()
+    assert run(job)[-1]["done"]
+    kept = outcome(job)
+    with pytest.raises(SystemExit, match="another worker"):
+        old.step()
+    assert outcome(job) == kept
+
+
+def test_the_latest_of_two_workers_has_the_trial(job):
+    old, new = Work(job), Work(job)
+    old.step()
+    new.step()
+    with pytest.raises(SystemExit, match="another worker"):
+        old.step()
+    assert new.step()["epoch"] == 3, "it went on from the checkpoint of the other"
+
+
+def test_two_workers_that_write_at_once_leave_a_whole_outcome(job, monkeypatch):
+    """The one that was replaced may be past the last look at whose the trial is."""
+    monkeypatch.setattr(Claim, "held", True)
+    first, second = Work(job), Work(job)
+    working = [first, second]
+    while working:
+        working = [work for work in working if not work.step().get("done")]
+    twice = outcome(job)
+    alone = dataclasses.replace(job, folder=job.folder + "/alone")
+    run(alone)
+    assert twice == outcome(alone)
+    assert read_outcome(RunFolder(Path(job.folder)), job.trial["key"])["status"] == "completed"
+
+
+@pytest.fixture
+def untied(monkeypatch):
+    """Take models for ones without batch normalization; what parts do to training is not the question here."""
+    monkeypatch.setattr("sweeper.training.trainer.tied_by", lambda model: None)
+
+
+def shortage(monkeypatch, times: int, error: Callable[[], None], parts: list[int]) -> None:
+    """Let memory run out in the second step, `times` times."""
+    train, left = Trainer._train, [times]
+
+    def short(self, epoch):
+        parts.append(self.parts)
+        if epoch == 2 and left[0]:
+            left[0] -= 1
+            error()
+        return train(self, epoch)
+
+    monkeypatch.setattr(Trainer, "_train", short)
+
+
+def on_gpu() -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+
+def on_host() -> None:
+    torch.empty(2**50)  # what the allocator really says
+
+
+def in_python() -> None:
+    raise MemoryError
+
+
+@pytest.mark.parametrize(("error", "where"), [(on_gpu, "GPU"), (on_host, "host"), (in_python, "host")])
+def test_a_trial_that_runs_out_of_memory_is_tried_once_more_in_parts(job, untied, monkeypatch, error, where):
+    parts: list[int] = []
+    shortage(monkeypatch, 1, error, parts)
+    reports = run(job)
+    assert [report["epoch"] for report in reports] == [1, 2, 3, 3], "it went on from its checkpoint"
+    assert parts == [1, 1, 2, 2]
+    assert f"out of memory on the {where}" in reports[1]["notes"][0]
+    kept = outcome(job)
+    assert kept["status"] == "completed"
+    assert "in two parts" in kept["notes"][0]
+
+
+@pytest.mark.parametrize(
+    ("tied", "expected"),
+    [
+        (False, "out of memory on the GPU, tried again with the batch in two parts"),
+        (True, "tried again with the batch whole, since batch normalization (encoder.bn1) ties its pictures together"),
+    ],
+)
+def test_the_second_time_it_has_failed(job, monkeypatch, request, tied, expected):
+    if not tied:
+        request.getfixturevalue("untied")
+    shortage(monkeypatch, 2, on_gpu, [])
+    assert run(job)[-1]["done"]
+    kept = outcome(job)
+    assert kept["status"] == "failed"
+    assert expected in kept["reason"]
+    assert "training.batch_size" in kept["reason"]
+
+
+def test_that_memory_ran_out_is_known_to_the_worker_that_runs_the_trial_next(job, untied, monkeypatch):
+    """After a restart of the driver too: it lies beside the checkpoint."""
+    parts: list[int] = []
+    shortage(monkeypatch, 1, on_gpu, parts)
+    run(job, steps=2)
+    run(dataclasses.replace(job, driver="next"))
+    assert parts == [1, 1, 2, 2]
+    assert outcome(job)["status"] == "completed"
+
+
+def test_a_worker_the_kernel_killed_for_memory_counts_as_out_of_memory(job, monkeypatch, tmp_path):
+    """Ray only says that it died; the kernel counts."""
+    counts = iter([3, 3, 4, 5])
+    monkeypatch.setattr("sweeper.orchestration.claim.kernel_kills", lambda: next(counts))
+    killed = [Work(job) for _ in range(4)]
+    key, folder = job.trial["key"], RunFolder(tmp_path)
+    killed[0].step()
+    killed[1].step()
+    assert read_mishaps(folder, key) == Mishaps(), "this one died of something else"
+    killed[2].step()
+    assert read_mishaps(folder, key).memory == ("host",)
+    assert killed[3].step()["done"]
+    assert "out of memory on the host" in outcome(job)["reason"]
+
+
+def test_the_kernels_count_says_nothing_across_drivers_and_machines(job, monkeypatch, tmp_path):
+    counts = iter(range(10))
+    monkeypatch.setattr("sweeper.orchestration.claim.kernel_kills", lambda: next(counts))
+    run(job, steps=1)  # ended in good order
+    Work(job).step()
+    Work(dataclasses.replace(job, driver="next")).step()
+    monkeypatch.setattr("sweeper.orchestration.claim.socket.gethostname", lambda: "elsewhere")
+    Work(dataclasses.replace(job, driver="next")).step()
+    assert read_mishaps(RunFolder(tmp_path), job.trial["key"]) == Mishaps()
+
+
+def test_the_kernels_count_can_be_read_on_this_machine():
+    assert kernel_kills() is None or kernel_kills() >= 0
+    if Path("/proc/vmstat").exists():
+        assert kernel_kills() is not None
+
+
+def test_a_trial_that_hung_twice_is_not_tried_again(job, tmp_path):
+    folder = RunFolder(tmp_path)
+    note_stall(folder, job.trial["key"], 300)
+    note_stall(folder, job.trial["key"], 600)
+    assert run(job) == [{"epoch": 0, "done": True}]
+    assert "no progress for 10 min, 2 times" in outcome(job)["reason"]
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"memory": 3}', '{"memory": [], "batch": "", "stalls": ["x"]}'])
+def test_mishaps_that_cannot_be_read_are_none(tmp_path, content):
+    path = mishaps_path(RunFolder(tmp_path), "k")
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    assert read_mishaps(RunFolder(tmp_path), "k") == Mishaps()

@@ -159,20 +159,25 @@ def test_an_artefact_is_trained_once_and_its_report_is_told(prepared, monkeypatc
     assert f"{report['validation_error']:.3g} on held-out training masks" in line
 
 
+def report(steps: int) -> dict[str, float | str]:
+    return {"steps": steps, "error": "1 − Dice", "validation_error": 0.1, "chance_error": 0.9}
+
+
 def test_reports_are_kept_per_data_set_and_given_back_for_what_is_needed(tmp_path):
     file = tmp_path / "artefacts.json"
     assert kept_reports(file, "one", ("mask_autoencoder",)) == {}
     keep_reports(file, "one", {})
     assert not file.exists()
-    keep_reports(file, "one", {"mask_autoencoder": {"steps": 1}})
-    keep_reports(file, "one", {"boundary_transform": {"steps": 2}})
-    keep_reports(file, "two", {"mask_autoencoder": {"steps": 3}})
-    keep_reports(file, "two", {"mask_autoencoder": {"steps": 4}})
-    assert kept_reports(file, "one", ("outline", "mask_autoencoder")) == {"mask_autoencoder": {"steps": 1}}
+    keep_reports(file, "one", {"mask_autoencoder": report(1)})
+    keep_reports(file, "one", {"boundary_transform": report(2)})
+    keep_reports(file, "two", {"mask_autoencoder": report(3)})
+    keep_reports(file, "two", {"mask_autoencoder": report(4)})
+    assert kept_reports(file, "one", ("outline", "mask_autoencoder")) == {"mask_autoencoder": report(1)}
     assert set(kept_reports(file, "one", EVERY)) == {"mask_autoencoder", "boundary_transform"}
-    assert kept_reports(file, "two", EVERY) == {"mask_autoencoder": {"steps": 4}}
-    file.write_text("{")
-    assert kept_reports(file, "one", EVERY) == {}
+    assert kept_reports(file, "two", EVERY) == {"mask_autoencoder": report(4)}
+    for damaged in ("{", "[]", '{"one": {"mask_autoencoder": {"steps": 1}}}'):
+        file.write_text(damaged)
+        assert kept_reports(file, "one", EVERY) == {}
 
 
 class Told(Silent):
@@ -220,7 +225,8 @@ def test_a_finished_study_keeps_its_reports_when_the_data_cache_is_cleared(tmp_p
             given.append(artefacts)
             raise InterruptedError
 
-        monkeypatch.setattr(run_module, "Sweep", lambda *known: SimpleNamespace(done=done, plan=known[0]))
+        monkeypatch.setattr(run_module, "Sweep", lambda plan, _: SimpleNamespace(done=done, plan=plan))
+        monkeypatch.setattr(run_module, "left_out", lambda sweep: None)
         monkeypatch.setattr(run_module, "build_meta", record)
         told = Told()
         with pytest.raises(InterruptedError):

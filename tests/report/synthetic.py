@@ -463,5 +463,6 @@ def _meta(shapes: Mapping[str, Shape], rename: Mapping[str, str], levels: Sequen
         "command": "sweeper run search_spaces/five_families.yaml",
         "created": "2025-01-01T00:00:00Z",
         "selection": "Setting: best minority_iou on validation at the last epoch. Scores: last epoch, on test.",
+        "trials": [],
         "ledger": ledger,
     }  # fmt: skip

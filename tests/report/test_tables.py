@@ -78,6 +78,15 @@ def test_provenance_names_data_versions_and_command(results):
     assert found["host", "gpu"] == "null"
 
 
+def test_provenance_names_every_picture_that_was_left_out(results):
+    assert not any(str(key).startswith("skipped") for key in tables.provenance(results)["key"])
+    skipped = [{"split": "val", "picture": "scan 7", "reason": "images/scan 7.png cannot be read: truncated"}]
+    meta = {**results.meta, "data": {**results.meta["data"], "skipped": skipped}}
+    frame = tables.provenance(dataclasses.replace(results, meta=meta))
+    told = frame[frame["key"] == "skipped from val"].iloc[0]
+    assert (told["section"], told["value"]) == ("data", "scan 7: images/scan 7.png cannot be read: truncated")
+
+
 def test_provenance_tells_how_well_networks_were_trained_where_there_are_any(results):
     assert "artefacts" not in set(tables.provenance(results)["section"])
     report = {"error": "1 − Dice", "validation_error": 0.12345, "chance_error": 0.5, "train_error": 0.1}

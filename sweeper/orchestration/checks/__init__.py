@@ -1,0 +1,1 @@
+"""What `sweeper doctor` looks at. Each check takes plain values or one folder and returns what it finds."""
