@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sweeper import cli
 from sweeper.cli import main
 
 CLASSES = {
@@ -167,8 +168,12 @@ def test_plan_says_what_will_run(call, study):
     assert code == 0, err
     assert "search:  2 trials" in out
     assert "confirm: at most 10 trials (5 seeds)" in out
+    assert "disk:    at most " in out
     code, out, _ = call("plan", str(study), "--json")
     assert json.loads(out)["search_trials"] == 2
+    disk = json.loads(out)["disk"]
+    assert disk["fits"]
+    assert 0 < disk["models"] < disk["needed"] < disk["free"]
 
 
 def test_data_inspect_describes_and_draws(call, pictures, tmp_path):
@@ -262,3 +267,20 @@ def test_what_is_no_run_folder_is_refused(call, tmp_path):
     refused(call("sync", str(tmp_path)), "is no run folder")
     refused(call("browse", str(tmp_path)), "is no run folder")
     refused(call("report", str(tmp_path / "nothing")), "nothing")
+
+
+def test_the_command_that_continues_is_the_one_typed(monkeypatch, tmp_path):
+    def typed(*words: str) -> str:
+        monkeypatch.setattr(sys, "argv", [*words])
+        return cli._typed()
+
+    (program := tmp_path / "sweeper").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert (
+        typed(str(program), "run", "my study.yaml", "--set", "a=[1, 2]")
+        == "sweeper run 'my study.yaml' --set 'a=[1, 2]'"
+    )
+    monkeypatch.setenv("PATH", "")
+    assert typed(str(program), "run", "a.yaml") == f"{program} run a.yaml"
+    assert typed("/somewhere/sweeper/cli.py", "run", "a.yaml") == f"{sys.executable} -m sweeper.cli run a.yaml"
+    assert "hunter2" not in typed(str(program), "run", "a.yaml", "--tracking-uri", "http://ann:hunter2@host:5000")
