@@ -66,9 +66,27 @@ def ray_session(address: str | None) -> Iterator[None]:
             f"--address {address}: no Ray cluster answers there ({text}); start one or leave it out"
         ) from None
     try:
-        yield
+        with _quiet():
+            yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Ray off stdout, which is for the answer.
+
+    Ray (2.60) prints there, under whatever settings, a long paragraph when a worker or a machine is lost. That is told
+    in a line of ours; the paragraph is in Ray's logs.
+    """
+    from ray._private import worker
+
+    printing = worker.print_to_stdstream
+    worker.print_to_stdstream = lambda *what, **how: None
+    try:
+        yield
+    finally:
+        worker.print_to_stdstream = printing
 
 
 def has_machines() -> bool:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 
 from sweeper.errors import SweeperError, UserError
+from sweeper.orchestration import cluster
 from sweeper.orchestration.cluster import Slots, allot, note_slot, noted_slot, ray_session
 from sweeper.study.schema import Resources
 
@@ -41,6 +44,19 @@ def test_what_the_cluster_lacks_is_refused(resources, wrong):
 def test_a_part_of_two_gpus_is_refused():
     with pytest.raises(UserError, match="no fraction"):
         allot(Resources(gpu=1.5), cpus=2, gpus=4)
+
+
+def test_ray_prints_no_paragraph_between_the_lines_of_an_answer(capsys):
+    """What is silenced must still be what Ray prints by when a worker dies."""
+    from ray._private import worker
+
+    lost = {"lines": ["a worker died"], "pid": "raylet", "is_err": False}
+    assert "print_to_stdstream(" in inspect.getsource(worker.listen_error_messages)
+    with cluster._quiet():
+        worker.print_to_stdstream(lost, ignore_prefix=False)
+    assert capsys.readouterr().out == ""
+    worker.print_to_stdstream(lost, ignore_prefix=False)
+    assert "a worker died" in capsys.readouterr().out
 
 
 def test_what_a_trial_took_is_noted_while_it_is_the_same_for_all(tmp_path):
