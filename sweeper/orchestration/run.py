@@ -44,6 +44,7 @@ from sweeper.study.plan import Plan, make_plan
 from sweeper.study.schema import Study
 from sweeper.tracking import uri as tracking_uri
 from sweeper.tracking.courier import Courier
+from sweeper.tracking.door import TrackerUnreachable
 from sweeper.tracking.journal import Journal
 from sweeper.training.model import check_model
 
@@ -140,11 +141,11 @@ def check(study: Study, *, out: Path, listener: Listener | None = None) -> Check
 
 
 def _check_tracking(uri: str, past: Past, listener: Listener) -> None:
-    """Refuse an address that cannot be used, unless it could before: then MLflow is away, and nothing waits for it."""
+    """Refuse an address that cannot be used, unless it could before or a server is there that will be well again."""
     try:
         tracking_uri.check(uri)
     except TrackingError as error:
-        if not past.tracked_at(uri):
+        if not (isinstance(error, TrackerUnreachable) or past.tracked_at(uri)):
             raise
         listener.note(f"{error}. The study goes on: its trials are kept in the run folder and sent when that answers")
 

@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from sweeper.errors import TrackingError, suggest
 from sweeper.results import mlflow_secrets as secrets
 from sweeper.results.mlflow_client import one_line, redact, sqlite_path, sqlite_uri
+from sweeper.tracking.door import TrackerUnreachable
 
 __all__ = ["artifact_location", "check", "redact", "resolve", "target_id"]
 
@@ -205,6 +206,10 @@ def _judge(uri: str, status: int, speaks_mlflow: bool) -> None:
         raise TrackingError(
             f"{redact(uri)}: the server refuses this host name or user (403); "
             f"start it with --allowed-hosts {urlsplit(uri).netloc.rpartition('@')[2]}, or use another user"
+        )
+    elif status == 429 or status >= 500:
+        raise TrackerUnreachable(
+            f"{redact(uri)}: the server does not answer as it should (HTTP {status}); see its log, or try later"
         )
     elif status != 200 or not speaks_mlflow:
         raise TrackingError(

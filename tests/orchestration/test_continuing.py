@@ -12,13 +12,16 @@ import pytest
 from sweeper.data.patches import Prepared
 from sweeper.data.prepare import prepare
 from sweeper.data.settings import RasterLog
-from sweeper.errors import ChangedStudy
+from sweeper.errors import ChangedStudy, TrackingError
 from sweeper.orchestration.continuing import Past, left_out
+from sweeper.orchestration.events import Silent
 from sweeper.orchestration.folder import RunFolder
 from sweeper.orchestration.publish import target_of, write_identity
+from sweeper.orchestration.run import _check_tracking
 from sweeper.search.sweep import Sweep
 from sweeper.study.load import load_study
 from sweeper.study.schema import Study
+from sweeper.tracking.door import TrackerUnreachable
 from sweeper.tracking.log import ChecksummedLog
 
 from ..search.test_sweep import drive, make
@@ -178,3 +181,43 @@ def test_trials_of_another_version_are_counted():
     told = left_out(Sweep(make(), made))
     assert told is not None
     assert told.startswith("6 recorded trials of focal no longer count, and run again")
+
+
+class Told(Silent):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+NOBODY = "http://user:secret@127.0.0.1:9"
+"""Where nothing listens: the port of the discard service."""
+
+
+def test_mlflow_that_is_away_stops_no_study_that_used_it_before(tmp_path, data):
+    folder, told = RunFolder(tmp_path / "mine"), Told()
+    folder.create()
+    with pytest.raises(TrackingError, match="no MLflow server answers"):
+        _check_tracking(NOBODY, Past.of(folder), told)
+    tracked = study(f"tracking.uri={NOBODY}")
+    write_identity(folder, target_of(tracked, {"data": {"fingerprint": data.fingerprint}}, folder))
+    with pytest.raises(TrackingError, match="no MLflow server answers"):
+        _check_tracking(NOBODY, Past.of(folder), told)  # nothing was ever recorded: the address may be wrong
+    ChecksummedLog(folder.outbox / "trials.log").append("one", "{}")
+    assert told.notes == []
+    _check_tracking(NOBODY, Past.of(folder), told)
+    assert "sent when that answers" in told.notes[0]
+    assert "secret" not in told.notes[0]
+    with pytest.raises(TrackingError, match="no MLflow server answers"):
+        _check_tracking("http://127.0.0.1:13", Past.of(folder), told)
+
+
+def test_a_server_that_answers_with_an_error_will_be_well_again(tmp_path, monkeypatch):
+    def failing(uri: str) -> None:
+        raise TrackerUnreachable(f"{uri}: HTTP 500")
+
+    told = Told()
+    monkeypatch.setattr("sweeper.tracking.uri.check", failing)
+    _check_tracking(NOBODY, Past.of(RunFolder(tmp_path)), told)
+    assert "The study goes on" in told.notes[0]

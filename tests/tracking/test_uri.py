@@ -129,7 +129,8 @@ def answering(status, body=b"", delay=0.0):
         (403, b"", "start it with --allowed-hosts 127.0.0.1:"),
         (404, b"", r"not an MLflow server (HTTP 404)"),
         (200, b"<html>welcome", "not an MLflow server (HTTP 200)"),
-        (502, b"", "not an MLflow server (HTTP 502)"),
+        (502, b"", "does not answer as it should (HTTP 502)"),
+        (429, b"", "or try later"),
     ],
 )
 def test_something_else_answers(status, body, says, monkeypatch, tmp_path):
