@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -279,25 +278,18 @@ def test_a_machine_that_is_lost_fails_no_trial_and_ends_the_study_resumably(stud
     assert {record.status for record in Journal(tmp_path / "tiny" / "outbox").records()} <= {"completed", "stopped"}
 
 
-def test_killed_half_way_it_continues_to_the_same_scores(study, results, tmp_path):
-    """kill -9 on the driver; then SIGTERM; then kill -9 on a worker: no trial twice, none missing, equal numbers."""
-    killed = start(study, tmp_path)
-    wait_for(4, tmp_path / "tiny", killed)
-    os.kill(killed.pid, signal.SIGKILL)
-    killed.communicate()
-    first = recorded(tmp_path / "tiny")
-
+def test_stopped_half_way_it_continues_to_the_same_scores(study, results, tmp_path):
+    """SIGTERM, then kill -9 on a worker: no trial twice, none missing, equal numbers. tests/faults kills the driver."""
     stopped = start(study, tmp_path)
-    wait_for(len(first) + 3, tmp_path / "tiny", stopped)
+    wait_for(4, tmp_path / "tiny", stopped)
     os.kill(stopped.pid, signal.SIGTERM)
     _, err = finish(stopped, code=75)
     assert ANNOUNCEMENT in err
     assert err.endswith(f" run {study} --out {tmp_path}\n"), "the command that continues"
-    second = recorded(tmp_path / "tiny")
-    assert first < second
+    first = recorded(tmp_path / "tiny")
 
     last = start(study, tmp_path)
-    wait_for(len(second) + 1, tmp_path / "tiny", last)
+    wait_for(len(first) + 1, tmp_path / "tiny", last)
     # A worker that runs trials; the end of Ray's other processes takes the whole node with it.
     os.kill(a_process_of(last.pid, *WORKER), signal.SIGKILL)
     _, err = finish(last)
@@ -380,35 +372,6 @@ def test_an_extended_study_reuses_all_that_is_recorded(study, whole, results, tm
     kept = more.scores.filter(pc.is_in(more.scores["key"], results.trials["key"].combine_chunks()))
     assert sorted(kept.to_pylist(), key=str) == sorted(results.scores.to_pylist(), key=str)
     assert {*more.trials.filter(pc.equal(more.trials["stage"], "confirm"))["seed"].to_pylist()} == {1000, 1001, 1002}
-
-
-@pytest.fixture
-def small_disk(tmp_path) -> Iterator[Path]:
-    """A disk of 200 MB of its own."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", str(folder)]
-    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a small disk needs root")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def test_a_full_disk_is_said_and_costs_nothing(study, whole, results, small_disk):
-    shutil.copytree(whole.parent, small_disk, dirs_exist_ok=True)
-    folder = RunFolder(small_disk / "tiny")
-    shutil.rmtree(folder.report)
-    fill = small_disk / "fill"
-    with fill.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(small_disk).free - 200_000)
-    _, err = finish(start(study, small_disk), code=1)
-    assert "no room to write (No space left on device); nothing recorded is lost" in err
-    assert "give the same command again" in err
-    assert not list(folder.path.rglob(".*.tmp"))
-    fill.unlink()
-    finish(start(study, small_disk))
-    assert comparable(sweeper.load_results(folder.path)) == comparable(results)
-    assert (folder.report / "report.html").exists()
 
 
 def test_a_run_folder_of_before_there_were_margins_is_continued(study, whole, results, tmp_path):

@@ -79,8 +79,9 @@ def _quiet() -> Iterator[None]:
     Ray (2.60) prints there, under whatever settings, a long paragraph when a worker or a machine is lost. That is told
     in a line of ours; the paragraph is in Ray's logs.
     """
-    from ray._private import worker
+    import ray
 
+    worker = ray._private.worker
     printing = worker.print_to_stdstream
     worker.print_to_stdstream = lambda *what, **how: None
     try:

@@ -72,6 +72,8 @@ def test_whatever_happens_the_tables_are_those_of_an_undisturbed_study(
         # A worker that is killed before its first checkpoint has none to corrupt.
         struck = {strike.kind.partition(",")[0] for strike in story.strikes}
         assert struck == {one.kind.partition(",")[0] for one in misfortunes}, story
+        if disk is not None:
+            assert any("No space left on device" in said for said in place.said)
         found = Ended.of(place, world.server.database, "disturbed")
         assert compare(found, undisturbed) == Verdict(lost=0, twice=0, problems=()), story
         assert remains(place) == [], story
