@@ -8,8 +8,8 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.installed  ## Compare five families at four levels on synthetic logs (5 to 8 minutes on 2 cores)
 	$(BIN)/sweeper run search_spaces/demo.yaml
 
-test: $(VENV)/.installed-dev  ## Run the tests, in three processes
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+test: $(VENV)/.installed-dev  ## Run the tests, on up to 4 cores
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.installed-dev  ## Lint, formatting and types
 	$(BIN)/ruff check .
