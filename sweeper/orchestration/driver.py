@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -25,6 +26,9 @@ from sweeper.search.sweep import Proposal, Sweep
 
 OUTCOME_SECONDS = 60.0
 """How long the outcome of a finished trial may take to appear; NFS caches for up to 60 seconds."""
+
+MAX_WORKER_DEATHS = 3
+"""How often a trial whose worker or machine died is started again, from its last checkpoint."""
 
 WORKER_LOST = "its worker died again and again; see the Ray logs"
 
@@ -77,6 +81,8 @@ class Driver:
         """How many of its worker's notes were told, by trial."""
         self._given_up: set[tuple[str, float]] = set()
         """Cells of which the user knows that they are given up."""
+        self._deaths: Counter[str] = Counter()
+        """How often a trial's worker died."""
         self._damaged: list[str] = []
         """Trials whose outcome could not be believed."""
 
@@ -183,6 +189,7 @@ class Driver:
         proposal = self.sweep.running.get(key)
         if proposal is not None:
             self._patience.end(key)
+            self._deaths[key] += 1
             self._note(proposal, "its worker died, the trial starts again")
 
     def ended(self, key: str, *, done: bool = False, error: bool = False) -> None:
@@ -208,8 +215,14 @@ class Driver:
         if outcome is None and error and not self._healthy():
             self.failure = SweeperError(NODE_LOST)
         elif outcome is None and error and not self._trouble(key):
-            known = read_mishaps(self._folder, key)
-            outcome = from_report(report, "failed", known.verdict or WORKER_LOST, metric)
+            verdict = read_mishaps(self._folder, key).verdict
+            self._deaths[key] += 1
+            if verdict is None and self._deaths[key] <= MAX_WORKER_DEATHS:
+                # Tune at times gives a trial up sooner, when a worker dies between two trials.
+                self._note(proposal, "its worker died, the trial starts again")
+                self.sweep.give_back(key)
+                return
+            outcome = from_report(report, "failed", verdict or WORKER_LOST, metric)
         if outcome is None and done and len(self._damaged) == damaged and self.failure is None:
             self.failure = RunFolderError(
                 f"{self._folder.path}: a worker finished trial {key}, but its outcome is not here; every node of the "

@@ -23,13 +23,9 @@ from ray.tune.search import Searcher
 
 from sweeper.errors import SweeperError
 from sweeper.orchestration.cluster import Slots, has_machines
-from sweeper.orchestration.driver import NODE_LOST, Driver
+from sweeper.orchestration.driver import MAX_WORKER_DEATHS, NODE_LOST, Driver
 from sweeper.orchestration.job import Job, Work
 from sweeper.orchestration.stopping import Stop
-
-MAX_WORKER_DEATHS = 3
-"""How often a trial whose worker or machine died is started again, from its last checkpoint."""
-
 
 WATCH_SECONDS = 5.0
 """How often the driver looks whether there is still a machine, and whether a trial hangs."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sweeper.errors import SweeperError
-from sweeper.orchestration.driver import Driver
+from sweeper.orchestration.driver import MAX_WORKER_DEATHS, Driver
 from sweeper.orchestration.events import Silent
 from sweeper.orchestration.folder import RunFolder
 from sweeper.orchestration.job import Job, outcome_path, trouble_path
@@ -124,11 +124,24 @@ def test_an_interrupted_trial_is_offered_again(setting):
 def test_a_trial_whose_worker_died_for_good_is_failed_with_its_epochs(setting):
     _, _, records, driver = setting
     key, _ = driver.propose()
+    for _ in range(MAX_WORKER_DEATHS):
+        driver.restarted(key)
     driver.epoch(key, {"history": history(2)})
     driver.ended(key, error=True)
     (record,) = records
     assert (record.status, record.epochs, record.objective) == ("failed", 2, None)
     assert record.reason is not None
+
+
+def test_a_trial_that_tune_gives_up_too_soon_is_proposed_again(setting):
+    _, _, records, driver = setting
+    keys = []
+    while not records:
+        key, _ = driver.propose()
+        keys.append(key)
+        driver.ended(key, error=True)
+    assert keys == [keys[0]] * (1 + MAX_WORKER_DEATHS)
+    assert records[0].status == "failed"
 
 
 def test_a_stopped_trial_is_recorded_from_its_reports(setting):
